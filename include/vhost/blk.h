@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A block device behind vhost, for programs without a VM.
+ *
+ *     disk = vhost_blk_open("user:/run/disk.sock", NULL, &err);
+ *     q = vhost_blk_get_queue(disk, 0);
+ *     buf = vhost_blk_alloc(disk, 4096);
+ *     vhost_blk_read(q, 0, buf, 4096, cookie);     prepares; nothing moves yet
+ *     vhost_blk_submit(q);                         one barrier, one doorbell
+ *     n = vhost_blk_wait(q, done, 32, 1, 1000);    within 1000 ms
+ *
+ * Buffers lie in memory that the back end sees: from vhost_blk_alloc(), or
+ * the caller's own after vhost_blk_map().  Data is never copied.
+ *
+ * Offsets and lengths are bytes, and multiples of the block size.  A request
+ * larger than the device takes in one piece is split; it has one completion.
+ *
+ * Threads: open, close, alloc, free, map, unmap and dispatch belong to one
+ * control thread.  Each queue belongs to one thread at a time, without locks.
+ */
+#ifndef VHOST_BLK_H
+#define VHOST_BLK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include <vhost/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+struct vhost_blk;
+struct vhost_blk_queue;
+
+/** Layout of the rings. */
+enum vhost_layout {
+    VHOST_LAYOUT_AUTO = 0,
+    VHOST_LAYOUT_SPLIT = 1,
+};
+
+/**
+ * struct vhost_blk_options - how to open a block device
+ * @size: sizeof(struct vhost_blk_options), or 0 for the fields of this first
+ *     version
+ * @queues: how many to use; 0: 1
+ * @queue_size: entries of each, a power of two up to 32768; 0: 256
+ * @layout: an enum vhost_layout
+ * @polling: the program polls for completions: no eventfd is written by the
+ *     back end, and vhost_blk_wait() spins
+ * @read_only: refuse everything that would change the device
+ * @deadline_ms: for control messages; 0: 5000
+ * @pool_size: bytes of memory for vhost_blk_alloc(), reserved but not used
+ *     until touched; more is added when it is exhausted; 0: 64 MiB
+ * @huge_pages: take that memory from huge pages
+ * @config_changed: the device changed its configuration (resized, …); called
+ *     by vhost_blk_dispatch(); or NULL
+ * @lost: the back end is gone, @reason in words; called by
+ *     vhost_blk_dispatch(); or NULL
+ * @opaque: for the callbacks
+ */
+struct vhost_blk_options {
+    size_t size;
+    unsigned queues;
+    unsigned queue_size;
+    unsigned layout;
+    bool polling;
+    bool read_only;
+    unsigned deadline_ms;
+    size_t pool_size;
+    bool huge_pages;
+    void (*config_changed)(struct vhost_blk *disk, void *opaque);
+    void (*lost)(struct vhost_blk *disk, const char *reason, void *opaque);
+    void *opaque;
+};
+
+/**
+ * struct vhost_blk_info - what the device is like
+ * @capacity: bytes
+ * @block_size: logical block size in bytes: the unit of offset and length
+ * @read_only: it takes no writes
+ * @flush: it has a volatile cache, which vhost_blk_flush() empties
+ * @discard: vhost_blk_discard() works
+ * @write_zeroes: vhost_blk_write_zeroes() works
+ * @queues: in use
+ * @max_queues: that the device has
+ * @queue_size: entries of each queue
+ * @max_segments: data buffers in one request to the device
+ * @max_segment_size: bytes in each
+ */
+struct vhost_blk_info {
+    uint64_t capacity;
+    uint32_t block_size;
+    bool read_only;
+    bool flush;
+    bool discard;
+    bool write_zeroes;
+    unsigned queues;
+    unsigned max_queues;
+    unsigned queue_size;
+    uint32_t max_segments;
+    uint32_t max_segment_size;
+    uint64_t reserved[8];
+};
+
+/**
+ * struct vhost_completion - a request that is done
+ * @cookie: as given with the request
+ * @result: 0, or a negative errno: -EIO (the device failed it), -ENOTSUP
+ *     (it does not know the request), -EPROTO (the device broke the rules)
+ */
+struct vhost_completion {
+    void *cookie;
+    int result;
+};
+
+/** vhost_blk_open() - connect, negotiate, start
+ * @uri: "user:PATH", the socket of a vhost-user back end
+ * @options: copied; NULL for defaults
+ * @errp: why it failed
+ *
+ * Return: the device, or NULL.
+ */
+struct vhost_blk *vhost_blk_open(const char *uri,
+                                 const struct vhost_blk_options *options,
+                                 struct vhost_error **errp);
+
+/** vhost_blk_close() - stop and forget a device
+ * @disk: its queues must not be used any more; NULL is allowed
+ *
+ * Requests in flight are not waited for, and get no completion.
+ */
+void vhost_blk_close(struct vhost_blk *disk);
+
+/** vhost_blk_get_info() - what the device is like
+ * @disk: an open device
+ * @info: filled in
+ */
+void vhost_blk_get_info(const struct vhost_blk *disk,
+                        struct vhost_blk_info *info);
+
+/** vhost_blk_get_queue() - one of the device's queues
+ * @disk: an open device
+ * @index: from 0 to options.queues - 1
+ *
+ * Return: the queue, which lives as long as @disk; NULL past the last.
+ */
+struct vhost_blk_queue *vhost_blk_get_queue(struct vhost_blk *disk,
+                                            unsigned index);
+
+/** vhost_blk_alloc() - memory that the back end sees
+ * @disk: an open device
+ * @size: bytes
+ *
+ * Return: zeroed or stale memory aligned to 4096 bytes, or NULL.
+ */
+void *vhost_blk_alloc(struct vhost_blk *disk, size_t size);
+
+/** vhost_blk_free() - give back what vhost_blk_alloc() gave
+ * @disk: the same device
+ * @buf: not part of a request in flight; NULL is allowed
+ */
+void vhost_blk_free(struct vhost_blk *disk, void *buf);
+
+/** vhost_blk_map() - let the back end see memory of the caller
+ * @disk: an open device
+ * @addr: page aligned, mapped MAP_SHARED from @fd
+ * @size: bytes, whole pages
+ * @fd: the file; lent until vhost_blk_unmap()
+ * @fd_offset: where in the file @addr begins
+ * @errp: why it failed
+ *
+ * Return: 0 or a negative errno.
+ */
+int vhost_blk_map(struct vhost_blk *disk, void *addr, size_t size, int fd,
+                  uint64_t fd_offset, struct vhost_error **errp);
+
+/** vhost_blk_unmap() - undo vhost_blk_map()
+ * @disk: the same device
+ * @addr: as mapped; no request in flight uses it
+ * @errp: why it failed
+ *
+ * Return: 0, -ENOENT if @addr was not mapped, or another negative errno.
+ */
+int vhost_blk_unmap(struct vhost_blk *disk, void *addr,
+                    struct vhost_error **errp);
+
+/** vhost_blk_read() - prepare a read
+ * @q: queue
+ * @offset: on the device, in bytes
+ * @buf: where the data goes
+ * @len: bytes, not 0
+ * @cookie: comes back in the completion
+ *
+ * Return: 0; -EAGAIN if the queue is full (reap, then try again); -EINVAL if
+ * offset or length is no multiple of the block size; -ERANGE past the end of
+ * the device; -EFAULT if the back end does not see the buffer; -E2BIG if the
+ * request could not fit an empty queue; -EROFS for what would change a
+ * read-only device; -ENOTSUP if the device lacks the request; -EPROTO or
+ * -ENOTCONN once the queue is broken.
+ */
+int vhost_blk_read(struct vhost_blk_queue *q, uint64_t offset, void *buf,
+                   size_t len, void *cookie);
+
+/** vhost_blk_write() - prepare a write; see vhost_blk_read() */
+int vhost_blk_write(struct vhost_blk_queue *q, uint64_t offset,
+                    const void *buf, size_t len, void *cookie);
+
+/** vhost_blk_readv() - prepare a read into several buffers
+ * @q: queue
+ * @offset: on the device, in bytes
+ * @iov: copied; the buffers are not
+ * @iovcnt: how many
+ * @cookie: comes back in the completion
+ *
+ * Return: as vhost_blk_read().
+ */
+int vhost_blk_readv(struct vhost_blk_queue *q, uint64_t offset,
+                    const struct iovec *iov, unsigned iovcnt, void *cookie);
+
+/** vhost_blk_writev() - prepare a write from several buffers */
+int vhost_blk_writev(struct vhost_blk_queue *q, uint64_t offset,
+                     const struct iovec *iov, unsigned iovcnt, void *cookie);
+
+/** vhost_blk_flush() - prepare a flush of the device's cache
+ *
+ * What was completed before it is submitted is durable when it completes.  On
+ * a device without a volatile cache it completes without being sent.
+ */
+int vhost_blk_flush(struct vhost_blk_queue *q, void *cookie);
+
+/** vhost_blk_discard() - prepare to tell the device that a range is unused
+ *
+ * Return: as vhost_blk_read(); -ENOTSUP if the device can't.
+ */
+int vhost_blk_discard(struct vhost_blk_queue *q, uint64_t offset,
+                      uint64_t len, void *cookie);
+
+/** vhost_blk_write_zeroes() - prepare to make a range read as zeroes
+ * @unmap: the device may free the space
+ *
+ * Return: as vhost_blk_read(); -ENOTSUP if the device can't.
+ */
+int vhost_blk_write_zeroes(struct vhost_blk_queue *q, uint64_t offset,
+                           uint64_t len, bool unmap, void *cookie);
+
+/** vhost_blk_get_id() - prepare to read the device's serial number
+ * @id: 20 bytes that the back end sees; no final NUL if it is that long
+ */
+int vhost_blk_get_id(struct vhost_blk_queue *q, char *id, void *cookie);
+
+/** vhost_blk_submit() - give everything prepared to the device
+ *
+ * Return: 0, or a negative errno once the queue is broken.
+ */
+int vhost_blk_submit(struct vhost_blk_queue *q);
+
+/** vhost_blk_poll() - take completions, without waiting
+ * @q: queue
+ * @done: filled in
+ * @max: room in @done
+ *
+ * Return: how many, 0 if none; -EPROTO if the device broke the rules of the
+ * ring, -ENOTCONN if it is gone; see vhost_blk_queue_error().
+ */
+int vhost_blk_poll(struct vhost_blk_queue *q, struct vhost_completion *done,
+                   unsigned max);
+
+/** vhost_blk_wait() - take completions, waiting for them
+ * @q: queue
+ * @done: filled in
+ * @max: room in @done
+ * @min: return once there are so many; at most @max and the number in flight
+ * @timeout_ms: give up after so long; -1: never
+ *
+ * A signal of the back end that is lost delays a completion, never more than
+ * a tenth of a second: the ring itself is looked at that often.
+ *
+ * Return: how many, which is less than @min only after the timeout; or as
+ * vhost_blk_poll() if there are none and the queue is broken.
+ */
+int vhost_blk_wait(struct vhost_blk_queue *q, struct vhost_completion *done,
+                   unsigned max, unsigned min, int timeout_ms);
+
+/** vhost_blk_queue_fd() - readable when there may be completions
+ *
+ * Drained by vhost_blk_poll() and vhost_blk_wait().  An event loop should
+ * also call vhost_blk_poll() a few times a second, against lost signals.
+ *
+ * Return: the fd, lent; -1 on a polling device.
+ */
+int vhost_blk_queue_fd(const struct vhost_blk_queue *q);
+
+/** vhost_blk_queue_error() - why a queue is broken
+ *
+ * Return: words, or NULL if it is not.
+ */
+const char *vhost_blk_queue_error(const struct vhost_blk_queue *q);
+
+/** vhost_blk_get_fd() - readable when vhost_blk_dispatch() has work
+ *
+ * Return: the fd, lent.
+ */
+int vhost_blk_get_fd(const struct vhost_blk *disk);
+
+/** vhost_blk_dispatch() - serve the control channel, without waiting
+ *
+ * Return: 0, or a negative errno once the back end is gone or broken.
+ */
+int vhost_blk_dispatch(struct vhost_blk *disk, struct vhost_error **errp);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The embedded vhost-user back end: serve a device from this process.
+ *
+ *     srv = vhost_server_new("/run/disk.sock",
+ *                            vhost_server_blk("disk.img", NULL), NULL, &err);
+ *     while (vhost_server_run(srv, -1, &err) >= 0)
+ *         ;
+ *
+ * One front end at a time; when it goes, the next may come.  What a front
+ * end sends is checked before it is used: a bad message ends that
+ * connection, and nothing else.
+ *
+ * Threads: a server belongs to one thread and starts none.
+ */
+#ifndef VHOST_SERVER_H
+#define VHOST_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vhost/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+struct vhost_server;
+struct vhost_server_device;
+
+/**
+ * struct vhost_server_options - how to serve
+ * @size: sizeof(struct vhost_server_options), or 0 for the fields of this
+ *     first version
+ * @hide_features: virtio features not to offer, as bits
+ * @hide_protocol_features: protocol features not to offer, as bits
+ * @poll_us: how long to look for work before going to sleep, microseconds
+ * @log: told of each connection that comes, goes or is ended for a fault;
+ *     or NULL
+ * @opaque: for @log
+ */
+struct vhost_server_options {
+    size_t size;
+    uint64_t hide_features;
+    uint64_t hide_protocol_features;
+    unsigned poll_us;
+    void (*log)(const char *line, void *opaque);
+    void *opaque;
+};
+
+/**
+ * struct vhost_server_blk_options - how to serve a file as a block device
+ * @size: sizeof(struct vhost_server_blk_options), or 0 for the fields of
+ *     this first version
+ * @read_only: take no writes, and open the file for reading only
+ * @queues: how many; 0: 1; at most 256
+ * @queue_size: the largest that is accepted; 0: 1024
+ * @block_size: logical, in bytes: 512 or 4096; 0: 512
+ * @direct: open the file with O_DIRECT
+ * @serial: up to 20 characters, copied; NULL: the name of the file
+ */
+struct vhost_server_blk_options {
+    size_t size;
+    bool read_only;
+    unsigned queues;
+    unsigned queue_size;
+    unsigned block_size;
+    bool direct;
+    const char *serial;
+};
+
+/** vhost_server_blk() - a block device over a file or a block device
+ * @path: copied; "null:SIZE" with a size in bytes is a device without data,
+ *     for measuring: reads give whatever was in the buffer, writes vanish
+ * @options: copied; NULL for defaults
+ *
+ * Nothing is opened yet: vhost_server_new() does, and reports.
+ *
+ * Return: the device, or NULL if memory is short.
+ */
+struct vhost_server_device *
+vhost_server_blk(const char *path,
+                 const struct vhost_server_blk_options *options);
+
+/** vhost_server_new() - bind a socket and get ready
+ * @path: of the socket; a stale socket there is replaced, a live one is not
+ * @device: given, also on failure; NULL fails with -ENOMEM
+ * @options: copied; NULL for defaults
+ * @errp: why it failed
+ *
+ * Return: the server, or NULL.
+ */
+struct vhost_server *vhost_server_new(const char *path,
+                                      struct vhost_server_device *device,
+                                      const struct vhost_server_options *options,
+                                      struct vhost_error **errp);
+
+/** vhost_server_new_fd() - serve one front end over a connected socket
+ * @fd: given, also on failure
+ *
+ * As vhost_server_new(); vhost_server_run() fails with -ENOTCONN once the
+ * front end has gone.
+ */
+struct vhost_server *
+vhost_server_new_fd(int fd, struct vhost_server_device *device,
+                    const struct vhost_server_options *options,
+                    struct vhost_error **errp);
+
+/** vhost_server_free() - end the connection, unbind, free
+ * @srv: NULL is allowed
+ */
+void vhost_server_free(struct vhost_server *srv);
+
+/** vhost_server_get_fd() - readable when vhost_server_dispatch() has work
+ *
+ * Return: the fd, lent.
+ */
+int vhost_server_get_fd(const struct vhost_server *srv);
+
+/** vhost_server_dispatch() - do what there is to do, without waiting
+ *
+ * Return: 0 or a negative errno.
+ */
+int vhost_server_dispatch(struct vhost_server *srv, struct vhost_error **errp);
+
+/** vhost_server_run() - wait for work and do it
+ * @srv: a server
+ * @timeout_ms: return after so long if there is none; -1: never
+ * @errp: why it failed
+ *
+ * Returns after each round of work, so that a loop around it can stop.  A
+ * signal ends the wait: the call returns 0.
+ *
+ * Return: 1 if there was work, 0 if not, or a negative errno.
+ */
+int vhost_server_run(struct vhost_server *srv, int timeout_ms,
+                     struct vhost_error **errp);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

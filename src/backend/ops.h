@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The one place that calls VhostOps.  Each function here says what an absent
+ * entry means, so that no caller asks; traces the call; and sees to it that a
+ * failure leaves words in dev->error.
+ *
+ * Names follow the entries: vhost_set_owner is called by vh_be_set_owner().
+ */
+#ifndef VH_BACKEND_OPS_H
+#define VH_BACKEND_OPS_H
+
+#include <vhost/vhost.h>
+
+/** vh_be_ops() - the table of a kind; NULL if this build lacks it */
+const VhostOps *vh_be_ops(VhostBackendType type);
+
+/**
+ * vh_be_fail() - leave words in dev->error, unless there are some
+ * @dev: a device
+ * @code: negative errno
+ * @operation: message, ioctl or system call
+ * @queue: virtio queue index or -1
+ *
+ * Return: @code.
+ */
+int vh_be_fail(struct vhost_dev *dev, int code, const char *operation,
+               int queue, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+int vh_be_init(struct vhost_dev *dev, void *opaque);
+void vh_be_cleanup(struct vhost_dev *dev);
+int vh_be_sync(struct vhost_dev *dev);
+int vh_be_get_fd(struct vhost_dev *dev); /* -1: none */
+int vh_be_dispatch(struct vhost_dev *dev);
+bool vh_be_is_connected(struct vhost_dev *dev);
+
+unsigned vh_be_memslots_limit(struct vhost_dev *dev);
+bool vh_be_no_private_memslots(struct vhost_dev *dev);
+
+int vh_be_set_owner(struct vhost_dev *dev);
+int vh_be_get_features(struct vhost_dev *dev, uint64_t *features); /* 2 words */
+int vh_be_set_features(struct vhost_dev *dev, const uint64_t *features);
+int vh_be_set_backend_cap(struct vhost_dev *dev);
+bool vh_be_force_iommu(struct vhost_dev *dev);
+
+int vh_be_set_mem_table(struct vhost_dev *dev, struct vhost_memory *mem);
+
+int vh_be_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,
+                      struct vhost_virtqueue *vq);
+int vh_be_set_vring_num(struct vhost_dev *dev, unsigned queue, uint32_t num);
+int vh_be_set_vring_base(struct vhost_dev *dev, unsigned queue, uint32_t base);
+int vh_be_set_vring_endian(struct vhost_dev *dev, unsigned queue, bool big);
+int vh_be_set_vring_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr);
+int vh_be_set_vring_kick(struct vhost_dev *dev, unsigned queue, int fd);
+int vh_be_set_vring_call(struct vhost_dev *dev, unsigned queue, int fd);
+int vh_be_set_vring_err(struct vhost_dev *dev, unsigned queue, int fd);
+bool vh_be_has_vring_err(const struct vhost_dev *dev);
+int vh_be_set_vring_busyloop_timeout(struct vhost_dev *dev, unsigned queue,
+                                     uint32_t us);
+int vh_be_set_vring_enable(struct vhost_dev *dev, bool enable);
+/* results[i] per queue; states[i].index names it; one at a time if need be */
+int vh_be_get_vring_bases(struct vhost_dev *dev,
+                          struct vhost_vring_state *states, int *results,
+                          unsigned n);
+int vh_be_dev_start(struct vhost_dev *dev, bool started);
+void vh_be_reset_status(struct vhost_dev *dev);
+
+int vh_be_get_config(struct vhost_dev *dev, uint8_t *config, uint32_t len);
+int vh_be_set_config(struct vhost_dev *dev, const uint8_t *data,
+                     uint32_t offset, uint32_t size, uint32_t flags);
+
+#endif

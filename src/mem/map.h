@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Memory map, inside view: who listens, and who holds what.
+ *
+ * A committed map is a *snapshot*: an immutable, counted, sorted list of
+ * sections.  The map holds its current one; each listener (one per device)
+ * holds the last one that its back end took.  A section is counted by the
+ * snapshots that contain it, and is released when the last of these goes: so
+ * it can't be freed under a back end that has not yet let go.
+ */
+#ifndef VH_MEM_MAP_H
+#define VH_MEM_MAP_H
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include <vhost/memory.h>
+
+struct vh_mem_snapshot; /* see mem/snapshot.h */
+struct vh_mem_listener;
+
+struct vh_mem_listener_ops {
+    /**
+     * @commit: take up a new set of sections
+     * Return 0 once the back end has let go of everything that is not in
+     * @sections; a negative errno keeps hold of the old ones.
+     */
+    int (*commit)(struct vh_mem_listener *listener,
+                  const struct vhost_memory_section *sections, size_t n,
+                  struct vhost_error **errp);
+    /** @slot_limit: how many memory slots the back end has */
+    unsigned (*slot_limit)(struct vh_mem_listener *listener);
+    /** @slots_used: how many of them the device's table takes up */
+    unsigned (*slots_used)(struct vh_mem_listener *listener);
+};
+
+struct vh_mem_listener {
+    const struct vh_mem_listener_ops *ops;
+    struct vh_mem_snapshot *held;
+    TAILQ_ENTRY(vh_mem_listener) entry;
+};
+
+/**
+ * vh_memory_map_attach() - listen, and take up the sections of now
+ * @map: outside a transaction
+ * @listener: caller's memory, ops set; attached on success only
+ * @errp: what ops->commit says
+ *
+ * Return: 0, or what ops->commit returned.
+ */
+int vh_memory_map_attach(struct vhost_memory_map *map,
+                         struct vh_mem_listener *listener,
+                         struct vhost_error **errp);
+
+/** vh_memory_map_detach() - stop listening; what only it held is released */
+void vh_memory_map_detach(struct vhost_memory_map *map,
+                          struct vh_mem_listener *listener);
+
+/** vh_memory_map_max_slots() - see vhost_get_max_memslots() */
+unsigned vh_memory_map_max_slots(const struct vhost_memory_map *map);
+
+/** vh_memory_map_free_slots() - see vhost_get_free_memslots() */
+unsigned vh_memory_map_free_slots(const struct vhost_memory_map *map);
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A virtqueue, device side: what a device does to a ring.
+ *
+ *     pop … pop, push … push, publish
+ *
+ * pop() takes the next buffer that the driver made available, as iovecs in
+ * our own address space; push() prepares its return, publish() shows all that
+ * was pushed at once and says whether the driver must be called.
+ *
+ * Trust: whatever the driver wrote is read once, checked, then used.  Chains
+ * that loop, lie about their length or point outside memory make the ring
+ * broken: pop() gives -EPROTO from then on, and never follows them.
+ *
+ * Threads: one at a time.
+ */
+#ifndef VH_RING_DEVRING_H
+#define VH_RING_DEVRING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "ring/layout.h"
+
+struct vh_devring;
+
+/*
+ * Guest-physical address to ours.  Gives the address and sets *len to how
+ * many of the @want bytes lie there in one piece (at least 1); NULL if none.
+ */
+typedef void *vh_translate_fn(void *arg, uint64_t gpa, uint64_t want,
+                              uint64_t *len);
+
+struct vh_devring_config {
+    uint32_t size;
+    uint64_t features;
+    void *desc;
+    void *driver;
+    void *device;
+    uint32_t base;
+    vh_translate_fn *translate;
+    void *translate_arg;
+};
+
+/* A buffer as the driver described it. */
+struct vh_chain {
+    uint16_t id; /* for push() */
+    uint16_t n_out; /* iovecs to read from */
+    uint16_t n_in; /* iovecs to write to, after the others */
+    uint32_t out_len; /* bytes */
+    uint32_t in_len;
+    struct iovec *iov; /* caller's array, iov_max long */
+    uint16_t iov_max;
+};
+
+struct vh_devring_ops {
+    int (*pop)(struct vh_devring *ring, struct vh_chain *chain);
+    void (*push)(struct vh_devring *ring, uint16_t id, uint32_t len);
+    bool (*publish)(struct vh_devring *ring);
+    bool (*enable_kick)(struct vh_devring *ring);
+    void (*disable_kick)(struct vh_devring *ring);
+    uint32_t (*base)(const struct vh_devring *ring);
+    void (*free)(struct vh_devring *ring);
+};
+
+struct vh_devring {
+    const struct vh_devring_ops *ops;
+    uint32_t size;
+    uint32_t n_inflight; /* popped and not yet pushed */
+    const char *broken; /* why, or NULL */
+};
+
+/** vh_devring_new() - make the device side; as vh_ring_new() */
+int vh_devring_new(struct vh_devring **ringp,
+                   const struct vh_devring_config *config);
+
+static inline void vh_devring_free(struct vh_devring *ring)
+{
+    if (ring) {
+        ring->ops->free(ring);
+    }
+}
+
+/** vh_devring_pop() - the next available buffer
+ * @chain: iov and iov_max set; the rest is filled in
+ *
+ * Return: 1 taken, 0 none, -EPROTO if the ring is (now) broken.  A chain that
+ * needs more than iov_max iovecs breaks it too.
+ */
+static inline int vh_devring_pop(struct vh_devring *ring,
+                                 struct vh_chain *chain)
+{
+    return ring->ops->pop(ring, chain);
+}
+
+/** vh_devring_push() - prepare to return a buffer
+ * @id: of its chain
+ * @len: bytes written into it
+ */
+static inline void vh_devring_push(struct vh_devring *ring, uint16_t id,
+                                   uint32_t len)
+{
+    ring->ops->push(ring, id, len);
+}
+
+/** vh_devring_publish() - return them; true if the driver wants a call */
+static inline bool vh_devring_publish(struct vh_devring *ring)
+{
+    return ring->ops->publish(ring);
+}
+
+/** vh_devring_enable_kick() - true if there is a buffer already: pop again */
+static inline bool vh_devring_enable_kick(struct vh_devring *ring)
+{
+    return ring->ops->enable_kick(ring);
+}
+
+/** vh_devring_disable_kick() - no doorbells wanted; only a hint */
+static inline void vh_devring_disable_kick(struct vh_devring *ring)
+{
+    ring->ops->disable_kick(ring);
+}
+
+/** vh_devring_base() - for GET_VRING_BASE: where to go on */
+static inline uint32_t vh_devring_base(const struct vh_devring *ring)
+{
+    return ring->ops->base(ring);
+}
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A virtqueue, driver side: what a driver does to a ring, whatever its layout.
+ *
+ *     add … add, publish, take … take
+ *
+ * add() prepares a buffer, and nothing moves; publish() makes everything
+ * prepared visible at once (one barrier) and says whether the doorbell must
+ * be rung (at most once); take() collects what the device has used, any
+ * number at a time.
+ *
+ * One table of operations per layout; the driver above does not know which
+ * one runs.  Addresses are guest-physical (or IOVA).  The base is 32 bits, as
+ * in struct vhost_vdev_queue.
+ *
+ * Trust: the device's side of the ring is read once, checked, then used.  An
+ * id that is not in flight, or a length beyond the buffer, makes the ring
+ * broken: take() gives -EPROTO from then on.  The driver's own state is kept
+ * in private memory, since the device can write to the descriptors too.
+ *
+ * Threads: one at a time.  Nothing allocates, locks or calls the system after
+ * vh_ring_new().
+ */
+#ifndef VH_RING_RING_H
+#define VH_RING_RING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/layout.h"
+
+struct vh_ring;
+
+/* One piece of a buffer. */
+struct vh_sg {
+    uint64_t addr; /* guest-physical */
+    uint32_t len;
+};
+
+/* A buffer that the device has used. */
+struct vh_ring_used {
+    void *cookie;
+    uint32_t len; /* bytes that the device wrote, at most the writable ones */
+};
+
+struct vh_ring_config {
+    uint32_t size; /* entries */
+    uint64_t features; /* VH_RING_F_…, as negotiated */
+    void *desc; /* the three areas, zeroed, in shared memory */
+    void *driver;
+    void *device;
+    /*
+     * Indirect tables: @size of them, @indirect_len entries of struct vh_desc
+     * each, in shared memory; NULL: none, whatever was negotiated.
+     */
+    void *indirect;
+    uint64_t indirect_gpa;
+    uint16_t indirect_len;
+    uint32_t base;
+};
+
+struct vh_ring_ops {
+    int (*add)(struct vh_ring *ring, const struct vh_sg *sg, unsigned n_out,
+               unsigned n_in, void *cookie);
+    bool (*publish)(struct vh_ring *ring);
+    int (*take)(struct vh_ring *ring, struct vh_ring_used *used, unsigned max);
+    bool (*enable_call)(struct vh_ring *ring);
+    void (*disable_call)(struct vh_ring *ring);
+    bool (*has_used)(const struct vh_ring *ring);
+    uint32_t (*base)(const struct vh_ring *ring);
+    void (*free)(struct vh_ring *ring);
+};
+
+/* What every layout has; each layout's own struct begins with it. */
+struct vh_ring {
+    const struct vh_ring_ops *ops;
+    uint32_t size;
+    uint32_t n_free; /* descriptors */
+    uint32_t n_inflight; /* buffers added and not yet taken */
+    const char *broken; /* why, or NULL */
+};
+
+/**
+ * vh_ring_new() - make the driver side of a ring
+ * @ringp: where to; untouched on failure
+ * @config: copied; its memory is lent
+ *
+ * Return: 0; -EINVAL for a size that no ring can have; -ENOTSUP for a layout
+ * that is not in this build; -ENOMEM.
+ */
+int vh_ring_new(struct vh_ring **ringp, const struct vh_ring_config *config);
+
+static inline void vh_ring_free(struct vh_ring *ring)
+{
+    if (ring) {
+        ring->ops->free(ring);
+    }
+}
+
+/**
+ * vh_ring_add() - prepare a buffer
+ * @ring: a ring
+ * @sg: first what the device reads, then what it writes
+ * @n_out: pieces that it reads
+ * @n_in: pieces that it writes; together at least 1
+ * @cookie: comes back from vh_ring_take(); not NULL
+ *
+ * Uses one indirect descriptor where the buffer has several pieces and there
+ * are tables for it.
+ *
+ * Return: 0; -ENOSPC if there are not enough descriptors now; -E2BIG if there
+ * never will be; -EPROTO if the ring is broken.
+ */
+static inline int vh_ring_add(struct vh_ring *ring, const struct vh_sg *sg,
+                              unsigned n_out, unsigned n_in, void *cookie)
+{
+    return ring->ops->add(ring, sg, n_out, n_in, cookie);
+}
+
+/** vh_ring_publish() - show all of it to the device
+ *
+ * Return: true if the device wants its doorbell rung.
+ */
+static inline bool vh_ring_publish(struct vh_ring *ring)
+{
+    return ring->ops->publish(ring);
+}
+
+/** vh_ring_take() - collect used buffers
+ *
+ * Return: how many, 0 if none, -EPROTO if the ring is (now) broken; those
+ * taken before the fault are returned first.
+ */
+static inline int vh_ring_take(struct vh_ring *ring, struct vh_ring_used *used,
+                               unsigned max)
+{
+    return ring->ops->take(ring, used, max);
+}
+
+/** vh_ring_enable_call() - ask to be called at the next used buffer
+ *
+ * Return: true if there is one already: then take it, as no call may come.
+ */
+static inline bool vh_ring_enable_call(struct vh_ring *ring)
+{
+    return ring->ops->enable_call(ring);
+}
+
+/** vh_ring_disable_call() - ask not to be called; only a hint */
+static inline void vh_ring_disable_call(struct vh_ring *ring)
+{
+    ring->ops->disable_call(ring);
+}
+
+/** vh_ring_has_used() - is there something to take? */
+static inline bool vh_ring_has_used(const struct vh_ring *ring)
+{
+    return ring->ops->has_used(ring);
+}
+
+/** vh_ring_base() - where the device would go on, 32 bits */
+static inline uint32_t vh_ring_base(const struct vh_ring *ring)
+{
+    return ring->ops->base(ring);
+}
+
+#endif

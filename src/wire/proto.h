@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vhost-user: numbers and payloads, as they stand on the wire.
+ *
+ * Everything is in host byte order, since both sides run on one host.  Names
+ * and layouts: vhost-user specification, "Message Specification".
+ */
+#ifndef VH_WIRE_PROTO_H
+#define VH_WIRE_PROTO_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#define VH_MSG_VERSION 1u
+#define VH_MSG_F_VERSION_MASK 3u
+#define VH_MSG_F_REPLY (1u << 2)
+#define VH_MSG_F_NEED_REPLY (1u << 3)
+
+#define VH_MSG_HDR_SIZE 12u
+#define VH_MSG_PAYLOAD_MAX 4096u
+#define VH_MSG_FDS_MAX 8
+
+#define VH_MEM_TABLE_MAX 8 /* regions in one SET_MEM_TABLE */
+#define VH_CONFIG_MAX 256 /* bytes in one GET_CONFIG or SET_CONFIG */
+#define VH_VRING_IDX_MASK 0xffu
+#define VH_VRING_NOFD (1u << 8)
+#define VH_QUEUES_MAX 256
+
+/* Front end to back end. */
+enum vh_request {
+    VH_GET_FEATURES = 1,
+    VH_SET_FEATURES = 2,
+    VH_SET_OWNER = 3,
+    VH_RESET_OWNER = 4,
+    VH_SET_MEM_TABLE = 5,
+    VH_SET_LOG_BASE = 6,
+    VH_SET_LOG_FD = 7,
+    VH_SET_VRING_NUM = 8,
+    VH_SET_VRING_ADDR = 9,
+    VH_SET_VRING_BASE = 10,
+    VH_GET_VRING_BASE = 11,
+    VH_SET_VRING_KICK = 12,
+    VH_SET_VRING_CALL = 13,
+    VH_SET_VRING_ERR = 14,
+    VH_GET_PROTOCOL_FEATURES = 15,
+    VH_SET_PROTOCOL_FEATURES = 16,
+    VH_GET_QUEUE_NUM = 17,
+    VH_SET_VRING_ENABLE = 18,
+    VH_SEND_RARP = 19,
+    VH_NET_SET_MTU = 20,
+    VH_SET_BACKEND_REQ_FD = 21,
+    VH_IOTLB_MSG = 22,
+    VH_SET_VRING_ENDIAN = 23,
+    VH_GET_CONFIG = 24,
+    VH_SET_CONFIG = 25,
+    VH_CREATE_CRYPTO_SESSION = 26,
+    VH_CLOSE_CRYPTO_SESSION = 27,
+    VH_POSTCOPY_ADVISE = 28,
+    VH_POSTCOPY_LISTEN = 29,
+    VH_POSTCOPY_END = 30,
+    VH_GET_INFLIGHT_FD = 31,
+    VH_SET_INFLIGHT_FD = 32,
+    VH_GPU_SET_SOCKET = 33,
+    VH_RESET_DEVICE = 34,
+    VH_VRING_KICK = 35,
+    VH_GET_MAX_MEM_SLOTS = 36,
+    VH_ADD_MEM_REG = 37,
+    VH_REM_MEM_REG = 38,
+    VH_SET_STATUS = 39,
+    VH_GET_STATUS = 40,
+    VH_GET_SHARED_OBJECT = 41,
+    VH_SET_DEVICE_STATE_FD = 42,
+    VH_CHECK_DEVICE_STATE = 43,
+    VH_GET_SHMEM_CONFIG = 44,
+    VH_GET_VRING_BASE_SKIP_DRAIN = 45,
+    VH_REQUEST_END,
+};
+
+/* Back end to front end. */
+enum vh_back_request {
+    VH_BACK_IOTLB_MSG = 1,
+    VH_BACK_CONFIG_CHANGE_MSG = 2,
+    VH_BACK_VRING_HOST_NOTIFIER_MSG = 3,
+    VH_BACK_VRING_CALL = 4,
+    VH_BACK_VRING_ERR = 5,
+    VH_BACK_SHARED_OBJECT_ADD = 6,
+    VH_BACK_SHARED_OBJECT_REMOVE = 7,
+    VH_BACK_SHARED_OBJECT_LOOKUP = 8,
+    VH_BACK_SHMEM_MAP = 9,
+    VH_BACK_SHMEM_UNMAP = 10,
+    VH_BACK_REQUEST_END,
+};
+
+/* Protocol feature bits. */
+enum vh_protocol_feature {
+    VH_PF_MQ = 0,
+    VH_PF_LOG_SHMFD = 1,
+    VH_PF_RARP = 2,
+    VH_PF_REPLY_ACK = 3,
+    VH_PF_NET_MTU = 4,
+    VH_PF_BACKEND_REQ = 5,
+    VH_PF_CROSS_ENDIAN = 6,
+    VH_PF_CRYPTO_SESSION = 7,
+    VH_PF_PAGEFAULT = 8,
+    VH_PF_CONFIG = 9,
+    VH_PF_BACKEND_SEND_FD = 10,
+    VH_PF_HOST_NOTIFIER = 11,
+    VH_PF_INFLIGHT_SHMFD = 12,
+    VH_PF_RESET_DEVICE = 13,
+    VH_PF_INBAND_NOTIFICATIONS = 14,
+    VH_PF_CONFIGURE_MEM_SLOTS = 15,
+    VH_PF_STATUS = 16,
+    VH_PF_XEN_MMAP = 17,
+    VH_PF_SHARED_OBJECT = 18,
+    VH_PF_DEVICE_STATE = 19,
+    VH_PF_GET_VRING_BASE_INFLIGHT = 20,
+    VH_PF_GPA_ADDRESSES = 21,
+    VH_PF_SHMEM = 22,
+    VH_PF_GET_VRING_BASE_SKIP_DRAIN = 23,
+    VH_PF_END,
+};
+
+#define VH_PF(name) (UINT64_C(1) << VH_PF_##name)
+#define VH_F_PROTOCOL_FEATURES (UINT64_C(1) << 30)
+
+struct vh_vring_state {
+    uint32_t index;
+    uint32_t num;
+};
+
+struct vh_vring_addr {
+    uint32_t index;
+    uint32_t flags;
+    uint64_t desc;
+    uint64_t used; /* before avail: as the specification has it */
+    uint64_t avail;
+    uint64_t log;
+};
+
+struct vh_mem_region {
+    uint64_t gpa;
+    uint64_t size;
+    uint64_t user_addr;
+    uint64_t mmap_offset;
+};
+
+struct vh_mem_table {
+    uint32_t n;
+    uint32_t padding;
+    struct vh_mem_region regions[VH_MEM_TABLE_MAX];
+};
+
+/* With XEN_MMAP a region is 8 bytes longer. */
+struct vh_mem_region_xen {
+    struct vh_mem_region region;
+    uint32_t flags;
+    uint32_t domid;
+};
+
+struct vh_single_region {
+    uint64_t padding;
+    struct vh_mem_region region;
+};
+
+struct vh_log_area {
+    uint64_t size;
+    uint64_t offset;
+};
+
+struct vh_iotlb { /* 26 bytes are used; 32 is what others send too */
+    uint64_t iova;
+    uint64_t size;
+    uint64_t user_addr;
+    uint8_t perm;
+    uint8_t type;
+    uint8_t padding[6];
+};
+
+struct vh_config {
+    uint32_t offset;
+    uint32_t size;
+    uint32_t flags;
+    uint8_t data[VH_CONFIG_MAX];
+};
+
+struct vh_vring_area {
+    uint64_t queue; /* bits 0-7 index, bit 8 no fd */
+    uint64_t size;
+    uint64_t offset;
+};
+
+struct vh_inflight_area { /* 20 bytes are used; 24 is what others send too */
+    uint64_t mmap_size;
+    uint64_t mmap_offset;
+    uint16_t n_queues;
+    uint16_t queue_size;
+    uint32_t padding;
+};
+
+struct vh_device_state {
+    uint32_t direction;
+    uint32_t phase;
+};
+
+struct vh_mmap {
+    uint8_t shmid;
+    uint8_t padding[7];
+    uint64_t fd_offset;
+    uint64_t shm_offset;
+    uint64_t len;
+    uint64_t flags;
+};
+
+struct vh_shmem_config {
+    uint32_t n;
+    uint32_t padding;
+    uint64_t sizes[256];
+};
+
+union vh_payload {
+    uint64_t u64;
+    struct vh_vring_state state;
+    struct vh_vring_addr addr;
+    struct vh_mem_table table;
+    struct vh_single_region region;
+    struct vh_log_area log;
+    struct vh_iotlb iotlb;
+    struct vh_config config;
+    struct vh_vring_area area;
+    struct vh_inflight_area inflight;
+    uint8_t uuid[16];
+    struct vh_device_state device_state;
+    struct vh_mmap mmap;
+    struct vh_shmem_config shmem;
+    uint8_t raw[VH_MSG_PAYLOAD_MAX];
+};
+
+static_assert(sizeof(struct vh_vring_state) == 8, "vring state");
+static_assert(sizeof(struct vh_vring_addr) == 40, "vring address");
+static_assert(sizeof(struct vh_mem_region) == 32, "memory region");
+static_assert(sizeof(struct vh_mem_table) == 264, "memory table");
+static_assert(sizeof(struct vh_mem_region_xen) == 40, "Xen memory region");
+static_assert(sizeof(struct vh_single_region) == 40, "single region");
+static_assert(sizeof(struct vh_iotlb) == 32, "IOTLB message");
+static_assert(sizeof(struct vh_config) == 268, "configuration space");
+static_assert(sizeof(struct vh_vring_area) == 24, "vring area");
+static_assert(sizeof(struct vh_inflight_area) == 24, "in-flight buffer");
+static_assert(sizeof(struct vh_mmap) == 40, "mmap request");
+static_assert(sizeof(struct vh_shmem_config) == 2056, "shared memory");
+
+#endif
