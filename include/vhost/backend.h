@@ -60,7 +60,7 @@ typedef enum VhostBackendType {
 
 /** Flags of SET_CONFIG: who writes. */
 typedef enum VhostSetConfigType {
-    VHOST_SET_CONFIG_TYPE_FRONTEND = 0, /* the driver, at run time */
+    VHOST_SET_CONFIG_TYPE_FRONTEND = 0,  /* the driver, at run time */
     VHOST_SET_CONFIG_TYPE_MIGRATION = 1, /* restored at the destination */
 } VhostSetConfigType;
 
@@ -199,8 +199,7 @@ typedef struct VhostOps {
     bool (*vhost_force_iommu)(struct vhost_dev *dev);
     int (*vhost_get_device_id)(struct vhost_dev *dev, uint32_t *dev_id);
 
-    int (*vhost_set_mem_table)(struct vhost_dev *dev,
-                               struct vhost_memory *mem);
+    int (*vhost_set_mem_table)(struct vhost_dev *dev, struct vhost_memory *mem);
     int (*vhost_set_log_base)(struct vhost_dev *dev, uint64_t base,
                               struct vhost_log *log);
     bool (*vhost_requires_shm_log)(struct vhost_dev *dev);
@@ -230,8 +229,8 @@ typedef struct VhostOps {
     int (*vhost_get_vring_base)(struct vhost_dev *dev,
                                 struct vhost_vring_state *ring);
     int (*vhost_get_vring_bases)(struct vhost_dev *dev,
-                                 struct vhost_vring_state *states,
-                                 int *results, unsigned n);
+                                 struct vhost_vring_state *states, int *results,
+                                 unsigned n);
     int (*vhost_dev_start)(struct vhost_dev *dev, bool started);
     void (*vhost_reset_status)(struct vhost_dev *dev);
     int (*vhost_reset_device)(struct vhost_dev *dev);

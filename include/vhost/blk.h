@@ -207,8 +207,8 @@ int vhost_blk_read(struct vhost_blk_queue *q, uint64_t offset, void *buf,
                    size_t len, void *cookie);
 
 /** vhost_blk_write() - prepare a write; see vhost_blk_read() */
-int vhost_blk_write(struct vhost_blk_queue *q, uint64_t offset,
-                    const void *buf, size_t len, void *cookie);
+int vhost_blk_write(struct vhost_blk_queue *q, uint64_t offset, const void *buf,
+                    size_t len, void *cookie);
 
 /** vhost_blk_readv() - prepare a read into several buffers
  * @q: queue
@@ -237,8 +237,8 @@ int vhost_blk_flush(struct vhost_blk_queue *q, void *cookie);
  *
  * Return: as vhost_blk_read(); -ENOTSUP if the device can't.
  */
-int vhost_blk_discard(struct vhost_blk_queue *q, uint64_t offset,
-                      uint64_t len, void *cookie);
+int vhost_blk_discard(struct vhost_blk_queue *q, uint64_t offset, uint64_t len,
+                      void *cookie);
 
 /** vhost_blk_write_zeroes() - prepare to make a range read as zeroes
  * @unmap: the device may free the space

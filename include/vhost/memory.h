@@ -40,9 +40,9 @@ struct vhost_memory_map;
 
 /* Flags of a section. */
 #define VHOST_MEMORY_READ_ONLY (1u << 0) /* ROM: not given to back ends */
-#define VHOST_MEMORY_PRIVATE (1u << 1) /* not MAP_SHARED: this process only */
-#define VHOST_MEMORY_NO_MERGE (1u << 2) /* keep a slot of its own */
-#define VHOST_MEMORY_DEVICE (1u << 3) /* MMIO of a real device: not RAM */
+#define VHOST_MEMORY_PRIVATE (1u << 1)   /* not MAP_SHARED: this process only */
+#define VHOST_MEMORY_NO_MERGE (1u << 2)  /* keep a slot of its own */
+#define VHOST_MEMORY_DEVICE (1u << 3)    /* MMIO of a real device: not RAM */
 
 /* Flags of vhost_memory_alloc(). */
 #define VHOST_MEMORY_HUGE (1u << 0) /* huge pages, of the default size */

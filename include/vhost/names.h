@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Names of feature bits, as the virtio and vhost-user specifications have them. */
+/* Names of feature bits, as the virtio and vhost-user specifications have them.
+ */
 #ifndef VHOST_NAMES_H
 #define VHOST_NAMES_H
 

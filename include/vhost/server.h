@@ -93,10 +93,10 @@ vhost_server_blk(const char *path,
  *
  * Return: the server, or NULL.
  */
-struct vhost_server *vhost_server_new(const char *path,
-                                      struct vhost_server_device *device,
-                                      const struct vhost_server_options *options,
-                                      struct vhost_error **errp);
+struct vhost_server *
+vhost_server_new(const char *path, struct vhost_server_device *device,
+                 const struct vhost_server_options *options,
+                 struct vhost_error **errp);
 
 /** vhost_server_new_fd() - serve one front end over a connected socket
  * @fd: given, also on failure

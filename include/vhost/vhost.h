@@ -44,14 +44,14 @@ typedef unsigned long vhost_log_chunk_t;
 #define VHOST_LOG_CHUNK (VHOST_LOG_PAGE * VHOST_LOG_BITS)
 
 #define VHOST_INVALID_FEATURE_BIT (0xff) /* ends a table of feature bits */
-#define VHOST_QUEUE_NUM_CONFIG_INR 0 /* vqs[0] holds the config notifier */
+#define VHOST_QUEUE_NUM_CONFIG_INR 0     /* vqs[0] holds the config notifier */
 
 /* Feature sets have 128 bits: NAME is the low word, NAME_array has both. */
 #define VHOST_FEATURES_WORDS 2
-#define VHOST_DECLARE_FEATURES(name)                                          \
-    union {                                                                   \
-        uint64_t name;                                                        \
-        uint64_t name##_array[VHOST_FEATURES_WORDS];                          \
+#define VHOST_DECLARE_FEATURES(name)                 \
+    union {                                          \
+        uint64_t name;                               \
+        uint64_t name##_array[VHOST_FEATURES_WORDS]; \
     }
 
 /** struct vhost_log - one bit for each guest page that the device wrote
@@ -233,8 +233,7 @@ void vhost_dev_cleanup(struct vhost_dev *hdev);
  *
  * Return: 0, or the negative errno of the owner; then none is routed.
  */
-int vhost_dev_enable_notifiers(struct vhost_dev *hdev,
-                               struct vhost_vdev *vdev);
+int vhost_dev_enable_notifiers(struct vhost_dev *hdev, struct vhost_vdev *vdev);
 
 /**
  * vhost_dev_disable_notifiers() - take the doorbells back
@@ -364,8 +363,8 @@ bool vhost_virtqueue_pending(struct vhost_dev *hdev, int n);
  *
  * Return: 0, or a negative errno.
  */
-int vhost_virtqueue_mask(struct vhost_dev *hdev, struct vhost_vdev *vdev,
-                         int n, bool mask);
+int vhost_virtqueue_mask(struct vhost_dev *hdev, struct vhost_vdev *vdev, int n,
+                         bool mask);
 
 /**
  * vhost_virtqueue_start() - hand one queue to the back end

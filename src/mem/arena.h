@@ -18,7 +18,8 @@ struct vh_arena *vh_arena_new(void *base, size_t len);
 /** vh_arena_free() - forget it; pieces in use are not asked after */
 void vh_arena_free(struct vh_arena *arena);
 
-/** vh_arena_alloc() - @size bytes aligned to @align (a power of two), or NULL */
+/** vh_arena_alloc() - @size bytes aligned to @align (a power of two), or NULL
+ */
 void *vh_arena_alloc(struct vh_arena *arena, size_t size, size_t align);
 
 /** vh_arena_release() - give back a piece, which must be one handed out */

@@ -16,7 +16,7 @@
 
 struct vh_mem_rules {
     bool shared_file_only; /* vhost-user: no fd or private: left out */
-    bool align_to_page; /* vhost-user: whole pages of the backing file */
+    bool align_to_page;    /* vhost-user: whole pages of the backing file */
 };
 
 /**
@@ -73,7 +73,8 @@ vh_mem_table_find(const struct vhost_memory_section *table, size_t n,
  */
 int vh_mem_table_diff(const struct vhost_memory_section *old, size_t n_old,
                       const struct vhost_memory_section *new_, size_t n_new,
-                      int (*remove)(const struct vhost_memory_section *, void *),
+                      int (*remove)(const struct vhost_memory_section *,
+                                    void *),
                       int (*add)(const struct vhost_memory_section *, void *),
                       void *arg);
 

@@ -45,9 +45,9 @@ struct vh_devring_config {
 
 /* A buffer as the driver described it. */
 struct vh_chain {
-    uint16_t id; /* for push() */
-    uint16_t n_out; /* iovecs to read from */
-    uint16_t n_in; /* iovecs to write to, after the others */
+    uint16_t id;      /* for push() */
+    uint16_t n_out;   /* iovecs to read from */
+    uint16_t n_in;    /* iovecs to write to, after the others */
     uint32_t out_len; /* bytes */
     uint32_t in_len;
     struct iovec *iov; /* caller's array, iov_max long */
@@ -68,7 +68,7 @@ struct vh_devring {
     const struct vh_devring_ops *ops;
     uint32_t size;
     uint32_t n_inflight; /* popped and not yet pushed */
-    const char *broken; /* why, or NULL */
+    const char *broken;  /* why, or NULL */
 };
 
 /** vh_devring_new() - make the device side; as vh_ring_new() */

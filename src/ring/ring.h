@@ -44,9 +44,9 @@ struct vh_ring_used {
 };
 
 struct vh_ring_config {
-    uint32_t size; /* entries */
+    uint32_t size;     /* entries */
     uint64_t features; /* VH_RING_F_…, as negotiated */
-    void *desc; /* the three areas, zeroed, in shared memory */
+    void *desc;        /* the three areas, zeroed, in shared memory */
     void *driver;
     void *device;
     /*
@@ -75,9 +75,9 @@ struct vh_ring_ops {
 struct vh_ring {
     const struct vh_ring_ops *ops;
     uint32_t size;
-    uint32_t n_free; /* descriptors */
+    uint32_t n_free;     /* descriptors */
     uint32_t n_inflight; /* buffers added and not yet taken */
-    const char *broken; /* why, or NULL */
+    const char *broken;  /* why, or NULL */
 };
 
 /**

@@ -27,7 +27,8 @@ int vh_error(struct vhost_error **errp, int code, const char *operation,
 void vh_error_prefix(struct vhost_error **errp, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/** vh_error_move() - hand *from over to @errp (first wins); *from is NULL then */
+/** vh_error_move() - hand *from over to @errp (first wins); *from is NULL then
+ */
 void vh_error_move(struct vhost_error **errp, struct vhost_error **from);
 
 /** vh_error_copy() - set @errp to a copy of @err; first wins */

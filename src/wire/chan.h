@@ -30,7 +30,7 @@ struct vh_chan;
 /* What shall come back. */
 enum vh_expect {
     VH_EXPECT_NOTHING,
-    VH_EXPECT_ACK, /* sets need_reply; the caller knows REPLY_ACK is on */
+    VH_EXPECT_ACK,   /* sets need_reply; the caller knows REPLY_ACK is on */
     VH_EXPECT_REPLY, /* an answer of its own */
 };
 
@@ -128,7 +128,6 @@ unsigned vh_chan_n_due(const struct vh_chan *chan);
 
 int vh_chan_fd(const struct vh_chan *chan);
 
-void vh_chan_get_stats(const struct vh_chan *chan,
-                       struct vh_chan_stats *stats);
+void vh_chan_get_stats(const struct vh_chan *chan, struct vh_chan_stats *stats);
 
 #endif

@@ -21,7 +21,7 @@
 #define VH_MSG_FDS_MAX 8
 
 #define VH_MEM_TABLE_MAX 8 /* regions in one SET_MEM_TABLE */
-#define VH_CONFIG_MAX 256 /* bytes in one GET_CONFIG or SET_CONFIG */
+#define VH_CONFIG_MAX 256  /* bytes in one GET_CONFIG or SET_CONFIG */
 #define VH_VRING_IDX_MASK 0xffu
 #define VH_VRING_NOFD (1u << 8)
 #define VH_QUEUES_MAX 256

@@ -71,7 +71,6 @@ bool vh_sock_wants_send(const struct vh_sock *sock);
 int vh_sock_receive(struct vh_sock *sock, struct vh_msg *msg, bool bulk,
                     const char **why);
 
-void vh_sock_get_stats(const struct vh_sock *sock,
-                       struct vh_sock_stats *stats);
+void vh_sock_get_stats(const struct vh_sock *sock, struct vh_sock_stats *stats);
 
 #endif

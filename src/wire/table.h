@@ -19,15 +19,15 @@
 /* Who sends it. */
 enum vh_dir {
     VH_FROM_FRONT, /* front end to back end, main channel */
-    VH_FROM_BACK, /* back end to front end, second channel */
+    VH_FROM_BACK,  /* back end to front end, second channel */
 };
 
 /* What comes back. */
 enum vh_reply_rule {
-    VH_REPLY_NONE, /* nothing; with need_reply and REPLY_ACK, an ack */
-    VH_REPLY_ACK_WANTED, /* the same, and the sender should want the ack */
-    VH_REPLY_ACK_ALWAYS, /* the same, and the sender must want the ack */
-    VH_REPLY_OWN, /* an answer of its own, never an ack */
+    VH_REPLY_NONE,         /* nothing; with need_reply and REPLY_ACK, an ack */
+    VH_REPLY_ACK_WANTED,   /* the same, and the sender should want the ack */
+    VH_REPLY_ACK_ALWAYS,   /* the same, and the sender must want the ack */
+    VH_REPLY_OWN,          /* an answer of its own, never an ack */
     VH_REPLY_IF_LOG_SHMFD, /* an answer of its own if LOG_SHMFD is in use */
 };
 
@@ -53,26 +53,26 @@ enum vh_payload_kind {
 
 /* Gates: a protocol feature bit, or one of these. */
 #define VH_GATE_NONE (-1)
-#define VH_GATE_PROTOCOL (-2) /* VHOST_USER_F_PROTOCOL_FEATURES offered */
+#define VH_GATE_PROTOCOL (-2)       /* VHOST_USER_F_PROTOCOL_FEATURES offered */
 #define VH_GATE_PROTOCOL_ACKED (-3) /* … and acknowledged */
-#define VH_GATE_IOMMU (-4) /* virtio bit 33 */
+#define VH_GATE_IOMMU (-4)          /* virtio bit 33 */
 
 struct vh_msg_row {
     const char *name; /* "GET_FEATURES" */
     uint16_t id;
-    uint8_t dir; /* enum vh_dir */
-    uint8_t payload; /* enum vh_payload_kind of the request */
+    uint8_t dir;       /* enum vh_dir */
+    uint8_t payload;   /* enum vh_payload_kind of the request */
     uint16_t size_min; /* of the request's payload, in bytes */
     uint16_t size_max;
     uint8_t fds_min; /* with the request */
     uint8_t fds_max;
-    uint8_t reply; /* enum vh_reply_rule */
+    uint8_t reply;         /* enum vh_reply_rule */
     uint8_t reply_payload; /* enum vh_payload_kind of an answer of its own */
     uint16_t reply_min;
     uint16_t reply_max;
     uint8_t reply_fds_min;
     uint8_t reply_fds_max;
-    int8_t gate; /* protocol feature bit, or VH_GATE_… */
+    int8_t gate;     /* protocol feature bit, or VH_GATE_… */
     bool per_device; /* sent once per device, not per queue */
 };
 
