@@ -100,6 +100,9 @@ vhost_server_new(const char *path, struct vhost_server_device *device,
 
 /** vhost_server_new_fd() - serve one front end over a connected socket
  * @fd: given, also on failure
+ * @device: given, also on failure; NULL fails with -ENOMEM
+ * @options: copied; NULL for defaults
+ * @errp: why it failed
  *
  * As vhost_server_new(); vhost_server_run() fails with -ENOTCONN once the
  * front end has gone.
@@ -115,12 +118,15 @@ vhost_server_new_fd(int fd, struct vhost_server_device *device,
 void vhost_server_free(struct vhost_server *srv);
 
 /** vhost_server_get_fd() - readable when vhost_server_dispatch() has work
+ * @srv: a server
  *
  * Return: the fd, lent.
  */
 int vhost_server_get_fd(const struct vhost_server *srv);
 
 /** vhost_server_dispatch() - do what there is to do, without waiting
+ * @srv: a server
+ * @errp: why it failed
  *
  * Return: 0 or a negative errno.
  */
