@@ -1,0 +1,21 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# check-install.sh BUILDDIR - what is installed is enough: examples build with
+# pkg-config alone, against the shared and the static library.
+set -euo pipefail
+w=$(mktemp -d)
+trap 'rm -rf "$w"' EXIT
+DESTDIR=$w meson install -C "$1" --quiet --no-rebuild
+pc=$(find "$w" -name libvhost.pc)
+export PKG_CONFIG_LIBDIR=$(dirname "$pc"):$(pkg-config --variable pc_path pkg-config)
+export PKG_CONFIG_SYSROOT_DIR=
+prefix=$w$(pkg-config --variable=prefix libvhost)
+flags() { pkg-config --define-variable=prefix="$prefix" "$@" libvhost; }
+for f in examples/*.c; do
+    cc -std=c11 -Wall -Wextra -Werror -o "$w/shared" "$f" $(flags --cflags --libs)
+    cc -std=c11 -o "$w/static" "$f" $(flags --cflags) -L"$(dirname "$(find "$w" -name libvhost.a)")" \
+        -Wl,-Bstatic -lvhost -Wl,-Bdynamic $(pkg-config --static --libs-only-l libvhost | sed 's/-lvhost//')
+    [ "$(wc -l <"$f")" -le 60 ]
+done
+ldd "$w/static" | grep -q libvhost && { echo "static, and yet dynamic"; exit 1; }
+[ -e "$prefix/bin/vhost" ] && [ -n "$(find "$w" -name 'vhost.1*')" ]
