@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <vhost/notifier.h>
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "util/fd.h"
+
+int vhost_notifier_init(struct vhost_notifier *notifier, bool active)
+{
+    notifier->fd = eventfd(active, EFD_NONBLOCK | EFD_CLOEXEC);
+    return notifier->fd < 0 ? -errno : 0;
+}
+
+void vhost_notifier_cleanup(struct vhost_notifier *notifier)
+{
+    vh_fd_close(&notifier->fd);
+}
+
+int vhost_notifier_set(struct vhost_notifier *notifier)
+{
+    const uint64_t one = 1;
+    ssize_t n;
+
+    do {
+        n = write(notifier->fd, &one, sizeof(one));
+    } while (n < 0 && errno == EINTR);
+    /* EAGAIN: the counter is at its top, so the fd is readable already. */
+    return n < 0 && errno != EAGAIN ? -errno : 0;
+}
+
+bool vhost_notifier_test_and_clear(struct vhost_notifier *notifier)
+{
+    uint64_t count;
+    ssize_t n;
+
+    do {
+        n = read(notifier->fd, &count, sizeof(count));
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof(count);
+}
+
+int vhost_notifier_get_fd(const struct vhost_notifier *notifier)
+{
+    return notifier->fd;
+}
