@@ -103,8 +103,8 @@ int main(int argc, char **argv)
     buf = region.addr;
 
     for (int i = 0; i < queues; i++) {
-        struct blkioq *q = poll ? blkio_get_poll_queue(b, i)
-                                : blkio_get_queue(b, i);
+        struct blkioq *q =
+            poll ? blkio_get_poll_queue(b, i) : blkio_get_queue(b, i);
 
         exercise(q, (uint64_t)i * ROUNDS * CHUNK);
         if (i == queues - 1) {
