@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Pieces to iovecs.
+ *
+ * The driver's memory is a set of regions: what is one piece to the driver
+ * may lie in two of ours, which need not be neighbours.  So a piece becomes
+ * one iovec or more, and the count of iovecs is bounded by the caller's array,
+ * whatever the driver says.
+ *
+ * Rules of virtio 1.3, 2.6 and 2.7.4.2: what the device reads comes before
+ * what it writes, and no buffer is longer than 4 GiB (2.7.5.2).  Lengths are
+ * 32 bits here, so that a buffer of just 4 GiB is refused too.
+ */
+#include "ring/chain.h"
+#include "util/atomic.h"
+
+void vh_chain_start(struct vh_chain *chain)
+{
+    chain->n_out = 0;
+    chain->n_in = 0;
+    chain->out_len = 0;
+    chain->in_len = 0;
+}
+
+/* At most @want bytes, so that no translation can make us count too much. */
+static void *find(const struct vh_chain_memory *memory, uint64_t gpa,
+                  uint64_t want, uint64_t *got)
+{
+    void *hva = memory->translate(memory->arg, gpa, want, got);
+
+    if (!hva || *got == 0) {
+        return NULL;
+    }
+    if (*got > want) {
+        *got = want;
+    }
+    return hva;
+}
+
+static const char *add_iovecs(struct vh_chain *chain,
+                              const struct vh_chain_memory *memory,
+                              uint64_t gpa, uint32_t len, uint16_t *count)
+{
+    while (len > 0) {
+        unsigned at = (unsigned)chain->n_out + chain->n_in;
+        uint64_t got;
+        void *hva = find(memory, gpa, len, &got);
+
+        if (!hva) {
+            return "a piece of a buffer lies outside memory";
+        }
+        if (at >= chain->iov_max) {
+            return "a buffer has more pieces than the device takes";
+        }
+        chain->iov[at] = (struct iovec){ hva, (size_t)got };
+        (*count)++;
+        gpa += got;
+        len -= (uint32_t)got;
+    }
+    return NULL;
+}
+
+const char *vh_chain_add(struct vh_chain *chain,
+                         const struct vh_chain_memory *memory, uint64_t gpa,
+                         uint32_t len, bool writable)
+{
+    uint32_t *total = writable ? &chain->in_len : &chain->out_len;
+    uint16_t *count = writable ? &chain->n_in : &chain->n_out;
+
+    if (!writable && chain->n_in > 0) {
+        return "a readable piece follows a writable one";
+    }
+    if (len > UINT32_MAX - chain->out_len - chain->in_len) {
+        return "a buffer is longer than 4 GiB";
+    }
+    if (gpa > UINT64_MAX - len) {
+        return "a piece of a buffer wraps around the address space";
+    }
+    *total += len;
+    return add_iovecs(chain, memory, gpa, len, count);
+}
+
+bool vh_chain_copy(const struct vh_chain_memory *memory, void *dst,
+                   uint64_t gpa, size_t len)
+{
+    uint8_t *to = dst;
+
+    while (len > 0) {
+        uint64_t got;
+        const uint8_t *from = find(memory, gpa, len, &got);
+
+        if (!from) {
+            return false;
+        }
+        for (uint64_t i = 0; i < got; i++) {
+            *to++ = VH_READ_ONCE(from[i]);
+        }
+        gpa += got;
+        len -= (size_t)got;
+    }
+    return true;
+}

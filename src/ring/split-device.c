@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Split ring, device side (virtio 1.3, 2.7.6 to 2.7.10).
+ *
+ *     last_avail  <=  seen              popped up to; seen of avail->idx
+ *     published   <=  used_idx          shown up to; pushed up to
+ *
+ * The driver writes to descriptors and to its area at any time; what it says
+ * is loaded once.  The device area is ours to write, but the driver can write
+ * there too, so that our indices are never read back from it, save at birth.
+ *
+ * A bit for each id says that it was popped and not yet pushed.  To give an id
+ * out twice would hand one buffer to two requests: the driver's fault, and the
+ * ring is broken.  To push an id that is not out is the device's own fault.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ring/alloc.h"
+#include "ring/event.h"
+#include "ring/split.h"
+
+#define WORD_BITS 64
+
+struct split_devring {
+    struct vh_devring ring;
+    struct vh_split_areas areas;
+    struct vh_split_walk walk;
+
+    uint16_t last_avail;
+    uint16_t seen;
+    uint16_t used_idx;
+    uint16_t published;
+    uint16_t event; /* what is in avail_event */
+    uint16_t flags; /* what is in used->flags */
+
+    uint64_t out[]; /* bitmap of ids */
+};
+
+static struct split_devring *split(struct vh_devring *ring)
+{
+    return (struct split_devring *)ring;
+}
+
+static bool is_out(const struct split_devring *s, uint16_t id)
+{
+    return (s->out[id / WORD_BITS] >> (id % WORD_BITS)) & 1;
+}
+
+static void toggle_out(struct split_devring *s, uint16_t id)
+{
+    s->out[id / WORD_BITS] ^= UINT64_C(1) << (id % WORD_BITS);
+}
+
+/* Is there an entry to read? */
+static bool has_avail(struct split_devring *s)
+{
+    if (s->seen != s->last_avail) {
+        return true;
+    }
+    /* The index before the entries and descriptors that it shows. */
+    s->seen = vh_le16(vh_load_acquire(&s->areas.avail->idx));
+    if ((uint16_t)(s->seen - s->last_avail) > s->ring.size) {
+        s->ring.broken = "available index ahead by more than the ring's size";
+        s->seen = s->last_avail;
+        return false;
+    }
+    return s->seen != s->last_avail;
+}
+
+static const char *pop_one(struct split_devring *s, struct vh_chain *chain)
+{
+    const uint16_t *entry =
+        &s->areas.avail->ring[s->last_avail & s->areas.mask];
+    uint16_t head = vh_le16(VH_READ_ONCE(*entry));
+
+    if (head >= s->ring.size) {
+        return "available id out of range";
+    }
+    if (is_out(s, head)) {
+        return "available id already in flight";
+    }
+    chain->id = head;
+    return vh_split_walk_chain(&s->walk, head, chain);
+}
+
+static int split_pop(struct vh_devring *ring, struct vh_chain *chain)
+{
+    struct split_devring *s = split(ring);
+
+    if (!ring->broken && has_avail(s)) {
+        ring->broken = pop_one(s, chain);
+    } else if (!ring->broken) {
+        return 0;
+    }
+    if (ring->broken) {
+        return -EPROTO;
+    }
+    toggle_out(s, chain->id);
+    s->last_avail++;
+    ring->n_inflight++;
+    return 1;
+}
+
+static void split_push(struct vh_devring *ring, uint16_t id, uint32_t len)
+{
+    struct split_devring *s = split(ring);
+    struct vh_used_elem *elem =
+        &s->areas.used->ring[s->used_idx & s->areas.mask];
+
+    assert(id < ring->size && is_out(s, id));
+    VH_WRITE_ONCE(elem->id, vh_le32(id));
+    VH_WRITE_ONCE(elem->len, vh_le32(len));
+    toggle_out(s, id);
+    s->used_idx++;
+    ring->n_inflight--;
+}
+
+static bool driver_wants_call(const struct split_devring *s, uint16_t old)
+{
+    if (s->areas.used_event) {
+        uint16_t event = vh_le16(VH_READ_ONCE(*s->areas.used_event));
+
+        return vh_ring_need_event(event, s->published, old);
+    }
+    return !(vh_le16(VH_READ_ONCE(s->areas.avail->flags)) &
+             VH_AVAIL_F_NO_INTERRUPT);
+}
+
+static bool split_publish(struct vh_devring *ring)
+{
+    struct split_devring *s = split(ring);
+    uint16_t old = s->published;
+
+    if (old == s->used_idx) {
+        return false;
+    }
+    s->published = s->used_idx;
+    /* The buffers' contents and used entries, before the index of them. */
+    vh_store_release(&s->areas.used->idx, vh_le16(s->published));
+    /*
+     * Our index before our reading of the driver's wish; against the driver,
+     * which writes its wish before it reads the index for the last time.  One
+     * of us sees the other, or the driver waits for what is there.
+     */
+    vh_full_barrier();
+    return driver_wants_call(s, old);
+}
+
+static void set_flags(struct split_devring *s, uint16_t flags)
+{
+    if (s->flags != flags) {
+        s->flags = flags;
+        VH_WRITE_ONCE(s->areas.used->flags, vh_le16(flags));
+    }
+}
+
+static void set_event(struct split_devring *s, uint16_t event)
+{
+    if (s->event != event) {
+        s->event = event;
+        VH_WRITE_ONCE(*s->areas.avail_event, vh_le16(event));
+    }
+}
+
+static bool split_enable_kick(struct vh_devring *ring)
+{
+    struct split_devring *s = split(ring);
+
+    /* No more buffers, ever: pop() has said so when it broke. */
+    if (ring->broken) {
+        return false;
+    }
+    if (s->areas.avail_event) {
+        set_event(s, s->last_avail);
+    } else {
+        set_flags(s, 0);
+    }
+    /*
+     * Our wish before our last reading of the index; against the driver, which
+     * writes the index before it reads our wish.
+     */
+    vh_full_barrier();
+    return vh_le16(VH_READ_ONCE(s->areas.avail->idx)) != s->last_avail;
+}
+
+static void split_disable_kick(struct vh_devring *ring)
+{
+    struct split_devring *s = split(ring);
+
+    if (!s->areas.avail_event) {
+        set_flags(s, VH_USED_F_NO_NOTIFY);
+    } else if (s->event == s->last_avail) {
+        /* Not passed yet: set it as far off as the circle allows. */
+        set_event(s, (uint16_t)(s->last_avail - 1));
+    }
+}
+
+static uint32_t split_base(const struct vh_devring *ring)
+{
+    return ((const struct split_devring *)ring)->last_avail;
+}
+
+static void split_free(struct vh_devring *ring)
+{
+    free(ring);
+}
+
+static const struct vh_devring_ops split_device_ops = {
+    .pop = split_pop,
+    .push = split_push,
+    .publish = split_publish,
+    .enable_kick = split_enable_kick,
+    .disable_kick = split_disable_kick,
+    .base = split_base,
+    .free = split_free,
+};
+
+/*
+ * A ring may come to us in use, from another back end: then used->idx is where
+ * that one stopped, and base is where we go on.
+ */
+static void init_indices(struct split_devring *s, uint16_t base)
+{
+    s->last_avail = s->seen = base;
+    s->used_idx = vh_le16(VH_READ_ONCE(s->areas.used->idx));
+    s->published = s->used_idx;
+    VH_WRITE_ONCE(s->areas.used->flags, 0);
+    if (s->areas.avail_event) {
+        s->event = base;
+        VH_WRITE_ONCE(*s->areas.avail_event, vh_le16(base));
+    }
+}
+
+int vh_split_devring_new(struct vh_devring **ringp,
+                         const struct vh_devring_config *config)
+{
+    void *const where[] = { config->desc, config->driver, config->device };
+    uint32_t size = config->size;
+    size_t n_words = (size + WORD_BITS - 1) / WORD_BITS;
+    struct vh_split_areas areas;
+    struct split_devring *s;
+    int r = vh_split_areas(&areas, size, config->features, where);
+
+    if (r < 0) {
+        return r;
+    }
+    s = vh_ring_zalloc(sizeof(*s) + n_words * sizeof(s->out[0]));
+    if (!s) {
+        return -ENOMEM;
+    }
+    s->ring.ops = &split_device_ops;
+    s->ring.size = size;
+    s->areas = areas;
+    s->walk = (struct vh_split_walk){
+        .desc = areas.desc,
+        .size = size,
+        .indirect = (config->features >> VH_RING_F_INDIRECT_DESC) & 1,
+        .memory = { config->translate, config->translate_arg },
+    };
+    init_indices(s, (uint16_t)config->base);
+    *ringp = &s->ring;
+    return 0;
+}

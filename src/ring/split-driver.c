@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Split ring, driver side (virtio 1.3, 2.7.13 "Supplying Buffers to The
+ * Device" and 2.7.14 "Receiving Used Buffers From The Device").
+ *
+ * The device can write to all of the ring.  So the driver keeps what it must
+ * rely on in slots of its own, one a descriptor, and from shared memory reads
+ * only what the device has to say: used entries, the used index, and whether
+ * it wants to be notified.
+ *
+ *     last_used   <=  seen   <=  published  <=  avail_idx    (mod 65536)
+ *     taken up to     of used    shown to       prepared
+ *                     idx        the device     up to
+ *
+ * A used index beyond "published" is a lie.  It is not a lie that used entries
+ * name an id which is prepared but not yet published, if others are in flight:
+ * that the device has completed what it has not seen is not worth a walk over
+ * each batch, and harms no one but the driver's buffer, which the device could
+ * write to before.
+ *
+ * Free descriptors form a stack: the one used last is still in the cache.  The
+ * links of a chain in flight are the same as those of the free list, so that
+ * a chain goes back as a whole.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ring/alloc.h"
+#include "ring/event.h"
+#include "ring/split.h"
+
+struct slot {
+    void *cookie;    /* of the chain that begins here; NULL: none does */
+    uint32_t in_len; /* bytes that the device may write to it */
+    uint16_t n_desc; /* of the ring, in that chain */
+    uint16_t next;   /* in its chain, or in the free list */
+};
+
+struct split_ring {
+    struct vh_ring ring;
+    struct vh_split_areas areas;
+
+    uint16_t avail_idx;
+    uint16_t published;
+    uint16_t seen;
+    uint16_t last_used;
+    uint16_t free_head; /* no meaning if n_free is 0 */
+    uint16_t event;     /* what is in used_event */
+    uint16_t flags;     /* what is in avail->flags */
+    bool told;          /* take() has reported that the ring is broken */
+
+    struct vh_desc *indirect;
+    uint64_t indirect_gpa;
+    uint32_t indirect_stride; /* entries a table */
+    uint32_t indirect_max;    /* pieces it may hold; 0: no tables */
+
+    struct slot slots[];
+};
+
+static struct split_ring *split(struct vh_ring *ring)
+{
+    return (struct split_ring *)ring;
+}
+
+static uint64_t total_len(const struct vh_sg *sg, unsigned n)
+{
+    uint64_t len = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        len += sg[i].len;
+    }
+    return len;
+}
+
+/* One descriptor for each piece, linked.  Gives the last one. */
+static uint16_t fill_direct(struct split_ring *s, const struct vh_sg *sg,
+                            unsigned n_out, unsigned n)
+{
+    struct vh_desc *desc = s->areas.desc;
+    uint16_t at = s->free_head;
+
+    for (unsigned i = 0; i < n - 1; i++) {
+        uint16_t next = s->slots[at].next;
+
+        vh_split_desc_store(&desc[at], sg[i].addr, sg[i].len,
+                            VH_DESC_F_NEXT | (i < n_out ? 0 : VH_DESC_F_WRITE),
+                            next);
+        at = next;
+    }
+    vh_split_desc_store(&desc[at], sg[n - 1].addr, sg[n - 1].len,
+                        n - 1 < n_out ? 0 : VH_DESC_F_WRITE, 0);
+    return at;
+}
+
+/* Each descriptor has a table of its own, so none must be looked for. */
+static uint16_t fill_indirect(struct split_ring *s, const struct vh_sg *sg,
+                              unsigned n_out, unsigned n)
+{
+    uint16_t head = s->free_head;
+    uint32_t first = head * s->indirect_stride;
+    struct vh_desc *table = s->indirect + first;
+
+    for (unsigned i = 0; i < n - 1; i++) {
+        vh_split_desc_store(&table[i], sg[i].addr, sg[i].len,
+                            VH_DESC_F_NEXT | (i < n_out ? 0 : VH_DESC_F_WRITE),
+                            i + 1);
+    }
+    vh_split_desc_store(&table[n - 1], sg[n - 1].addr, sg[n - 1].len,
+                        n - 1 < n_out ? 0 : VH_DESC_F_WRITE, 0);
+    vh_split_desc_store(&s->areas.desc[head],
+                        s->indirect_gpa + first * sizeof(*table),
+                        n * (uint32_t)sizeof(*table), VH_DESC_F_INDIRECT, 0);
+    return head;
+}
+
+static int split_add(struct vh_ring *ring, const struct vh_sg *sg,
+                     unsigned n_out, unsigned n_in, void *cookie)
+{
+    struct split_ring *s = split(ring);
+    uint16_t head = s->free_head;
+    unsigned n = n_out + n_in;
+    bool indirect = n > 1 && n <= s->indirect_max;
+    unsigned n_desc = indirect ? 1 : n;
+    uint64_t in_len;
+    uint16_t tail;
+
+    if (ring->broken) {
+        return -EPROTO;
+    }
+    /* Not even an indirect table may be longer than the ring (2.7.5.3.1). */
+    if (n_out > ring->size || n_in > ring->size - n_out) {
+        return -E2BIG;
+    }
+    assert(n > 0 && cookie);
+    if (n_desc > ring->n_free) {
+        return -ENOSPC;
+    }
+    in_len = total_len(sg + n_out, n_in);
+    if (total_len(sg, n_out) + in_len > UINT32_MAX) {
+        return -E2BIG;
+    }
+    tail = indirect ? fill_indirect(s, sg, n_out, n)
+                    : fill_direct(s, sg, n_out, n);
+
+    s->slots[head].cookie = cookie;
+    s->slots[head].in_len = (uint32_t)in_len;
+    s->slots[head].n_desc = (uint16_t)n_desc;
+    s->free_head = s->slots[tail].next;
+    ring->n_free -= n_desc;
+    ring->n_inflight++;
+    s->areas.avail->ring[s->avail_idx++ & s->areas.mask] = vh_le16(head);
+    return 0;
+}
+
+static bool device_wants_kick(const struct split_ring *s, uint16_t old)
+{
+    if (s->areas.avail_event) {
+        uint16_t event = vh_le16(VH_READ_ONCE(*s->areas.avail_event));
+
+        return vh_ring_need_event(event, s->published, old);
+    }
+    return !(vh_le16(VH_READ_ONCE(s->areas.used->flags)) & VH_USED_F_NO_NOTIFY);
+}
+
+static bool split_publish(struct vh_ring *ring)
+{
+    struct split_ring *s = split(ring);
+    uint16_t old = s->published;
+
+    if (old == s->avail_idx || ring->broken) {
+        return false;
+    }
+    s->published = s->avail_idx;
+    /* Descriptors and avail entries, before the index that shows them. */
+    vh_store_release(&s->areas.avail->idx, vh_le16(s->published));
+    /*
+     * Our index before our reading of the device's wish; against the device,
+     * which writes its wish before it reads the index for the last time.  One
+     * of us sees the other, or the device sleeps on a full ring (2.7.13.3).
+     */
+    vh_full_barrier();
+    return device_wants_kick(s, old);
+}
+
+/* How many used entries may be read, at most @max; 0 if the index lies. */
+static unsigned count_used(struct split_ring *s, unsigned max)
+{
+    uint16_t n = (uint16_t)(s->seen - s->last_used);
+
+    if (n < max) {
+        /* The index before the entries that it shows. */
+        s->seen = vh_le16(vh_load_acquire(&s->areas.used->idx));
+        n = (uint16_t)(s->seen - s->last_used);
+        if (n > (uint16_t)(s->published - s->last_used)) {
+            s->ring.broken = "used index ahead of what was made available";
+            s->seen = s->last_used;
+            return 0;
+        }
+    }
+    return n < max ? n : max;
+}
+
+static void release_chain(struct split_ring *s, uint16_t head)
+{
+    uint16_t tail = head;
+
+    for (unsigned i = 1; i < s->slots[head].n_desc; i++) {
+        tail = s->slots[tail].next;
+    }
+    s->slots[tail].next = s->free_head;
+    s->slots[head].cookie = NULL;
+    s->free_head = head;
+    s->ring.n_free += s->slots[head].n_desc;
+    s->ring.n_inflight--;
+}
+
+static const char *take_one(struct split_ring *s, struct vh_ring_used *used)
+{
+    const struct vh_used_elem *elem =
+        &s->areas.used->ring[s->last_used & s->areas.mask];
+    uint32_t id = vh_le32(VH_READ_ONCE(elem->id));
+    uint32_t len = vh_le32(VH_READ_ONCE(elem->len));
+
+    if (id >= s->ring.size) {
+        return "used id out of range";
+    }
+    if (!s->slots[id].cookie) {
+        return "used id not in flight";
+    }
+    if (len > s->slots[id].in_len) {
+        return "used length beyond the writable part of the buffer";
+    }
+    used->cookie = s->slots[id].cookie;
+    used->len = len;
+    release_chain(s, (uint16_t)id);
+    s->last_used++;
+    return NULL;
+}
+
+static int split_take(struct vh_ring *ring, struct vh_ring_used *used,
+                      unsigned max)
+{
+    struct split_ring *s = split(ring);
+    unsigned n = ring->broken ? 0 : count_used(s, max);
+    unsigned i = 0;
+
+    while (i < n && !ring->broken) {
+        ring->broken = take_one(s, &used[i]);
+        i += !ring->broken;
+    }
+    if (i == 0 && ring->broken) {
+        s->told = true;
+        return -EPROTO;
+    }
+    return (int)i;
+}
+
+/*
+ * A broken ring has something to take, until the caller has been told: or it
+ * would wait for a call, where take() has an error to give.  And not for ever:
+ * a caller that takes while there is something must come to an end.
+ */
+static bool split_has_used(const struct vh_ring *ring)
+{
+    const struct split_ring *s = (const struct split_ring *)ring;
+
+    if (ring->broken) {
+        return !s->told;
+    }
+    return vh_le16(VH_READ_ONCE(s->areas.used->idx)) != s->last_used;
+}
+
+static void set_event(struct split_ring *s, uint16_t event)
+{
+    if (s->event != event) {
+        s->event = event;
+        VH_WRITE_ONCE(*s->areas.used_event, vh_le16(event));
+    }
+}
+
+static void set_flags(struct split_ring *s, uint16_t flags)
+{
+    if (s->flags != flags) {
+        s->flags = flags;
+        VH_WRITE_ONCE(s->areas.avail->flags, vh_le16(flags));
+    }
+}
+
+static bool split_enable_call(struct vh_ring *ring)
+{
+    struct split_ring *s = split(ring);
+
+    if (s->areas.used_event) {
+        set_event(s, s->last_used);
+    } else {
+        set_flags(s, 0);
+    }
+    /*
+     * Our wish before our last reading of the index; against the device, which
+     * writes the index before it reads our wish (2.7.14.1).
+     */
+    vh_full_barrier();
+    return split_has_used(ring);
+}
+
+static void split_disable_call(struct vh_ring *ring)
+{
+    struct split_ring *s = split(ring);
+
+    if (!s->areas.used_event) {
+        set_flags(s, VH_AVAIL_F_NO_INTERRUPT);
+    } else if (s->event == s->last_used) {
+        /* Not passed yet: set it as far off as the circle allows. */
+        set_event(s, (uint16_t)(s->last_used - 1));
+    }
+}
+
+static uint32_t split_base(const struct vh_ring *ring)
+{
+    return ((const struct split_ring *)ring)->last_used;
+}
+
+static void split_free(struct vh_ring *ring)
+{
+    free(ring);
+}
+
+static const struct vh_ring_ops split_driver_ops = {
+    .add = split_add,
+    .publish = split_publish,
+    .take = split_take,
+    .enable_call = split_enable_call,
+    .disable_call = split_disable_call,
+    .has_used = split_has_used,
+    .base = split_base,
+    .free = split_free,
+};
+
+static void init_tables(struct split_ring *s,
+                        const struct vh_ring_config *config)
+{
+    uint32_t n = config->indirect_len;
+
+    if (!((config->features >> VH_RING_F_INDIRECT_DESC) & 1) ||
+        !config->indirect) {
+        return;
+    }
+    s->indirect = config->indirect;
+    s->indirect_gpa = config->indirect_gpa;
+    s->indirect_stride = n;
+    s->indirect_max = n < config->size ? n : config->size;
+}
+
+/* The device takes all indices from the ring: they begin where it does. */
+static void init_areas(struct split_ring *s, uint16_t base)
+{
+    s->avail_idx = s->published = s->seen = s->last_used = base;
+    s->areas.avail->flags = 0;
+    s->areas.used->idx = vh_le16(base);
+    if (s->areas.used_event) {
+        s->event = base;
+        *s->areas.used_event = vh_le16(base);
+    }
+    vh_store_release(&s->areas.avail->idx, vh_le16(base));
+}
+
+int vh_split_ring_new(struct vh_ring **ringp,
+                      const struct vh_ring_config *config)
+{
+    void *const where[] = { config->desc, config->driver, config->device };
+    uint32_t size = config->size;
+    struct vh_split_areas areas;
+    struct split_ring *s;
+    int r = vh_split_areas(&areas, size, config->features, where);
+
+    if (r < 0) {
+        return r;
+    }
+    s = vh_ring_zalloc(sizeof(*s) + size * sizeof(s->slots[0]));
+    if (!s) {
+        return -ENOMEM;
+    }
+    s->ring.ops = &split_driver_ops;
+    s->ring.size = size;
+    s->ring.n_free = size;
+    s->areas = areas;
+    for (uint32_t i = 0; i < size; i++) {
+        s->slots[i].next = (uint16_t)(i + 1);
+    }
+    init_tables(s, config);
+    init_areas(s, (uint16_t)config->base);
+    *ringp = &s->ring;
+    return 0;
+}
