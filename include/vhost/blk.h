@@ -48,12 +48,15 @@ enum vhost_layout {
  * @size: sizeof(struct vhost_blk_options), or 0 for the fields of this first
  *     version
  * @queues: how many to use; 0: 1
- * @queue_size: entries of each, a power of two up to 32768; 0: 256
+ * @queue_size: entries of each, a power of two from 4 to 32768; 0: 256.  So
+ *     many requests can be in flight, or a third of it on a device without
+ *     indirect descriptors
  * @layout: an enum vhost_layout
  * @polling: the program polls for completions: no eventfd is written by the
  *     back end, and vhost_blk_wait() spins
  * @read_only: refuse everything that would change the device
- * @deadline_ms: for control messages; 0: 5000
+ * @deadline_ms: for control messages; six times that for those which may take
+ *     long, such as stopping a queue; 0: 5000
  * @pool_size: bytes of memory for vhost_blk_alloc(), reserved but not used
  *     until touched; more is added when it is exhausted; 0: 64 MiB
  * @huge_pages: take that memory from huge pages
@@ -121,9 +124,12 @@ struct vhost_completion {
 /** vhost_blk_open() - connect, negotiate, start
  * @uri: "user:PATH", the socket of a vhost-user back end
  * @options: copied; NULL for defaults
- * @errp: why it failed
+ * @errp: why it failed; the words begin with @uri
  *
- * Return: the device, or NULL.
+ * Return: the device, or NULL.  Codes in @errp: -EINVAL for what is no URI,
+ * impossible options, or more queues than the device has; -ENOTSUP for a kind
+ * of back end that this build lacks, or a device older than virtio 1.0;
+ * -EPROTO if its configuration makes no sense; or those of vhost_dev_init().
  */
 struct vhost_blk *vhost_blk_open(const char *uri,
                                  const struct vhost_blk_options *options,
@@ -132,7 +138,8 @@ struct vhost_blk *vhost_blk_open(const char *uri,
 /** vhost_blk_close() - stop and forget a device
  * @disk: its queues must not be used any more; NULL is allowed
  *
- * Requests in flight are not waited for, and get no completion.
+ * Requests in flight get no completion; but the device is done with their
+ * buffers, or gone, when this returns.
  */
 void vhost_blk_close(struct vhost_blk *disk);
 
@@ -174,7 +181,9 @@ void vhost_blk_free(struct vhost_blk *disk, void *buf);
  * @fd_offset: where in the file @addr begins
  * @errp: why it failed
  *
- * Return: 0 or a negative errno.
+ * Return: 0; -EINVAL if @addr, @size or @fd_offset is not in whole pages of the
+ * file; -EEXIST if the back end sees part of it already; -ENOSPC if it takes no
+ * further region; or another negative errno.
  */
 int vhost_blk_map(struct vhost_blk *disk, void *addr, size_t size, int fd,
                   uint64_t fd_offset, struct vhost_error **errp);
@@ -199,7 +208,8 @@ int vhost_blk_unmap(struct vhost_blk *disk, void *addr,
  * Return: 0; -EAGAIN if the queue is full (reap, then try again); -EINVAL if
  * offset or length is no multiple of the block size; -ERANGE past the end of
  * the device; -EFAULT if the back end does not see the buffer; -E2BIG if the
- * request could not fit an empty queue; -EROFS for what would change a
+ * request could not fit an empty queue, or one block of it lies in more pieces
+ * than info.max_segments; -EROFS for what would change a
  * read-only device; -ENOTSUP if the device lacks the request; -EPROTO or
  * -ENOTCONN once the queue is broken.
  */
@@ -255,6 +265,8 @@ int vhost_blk_get_id(struct vhost_blk_queue *q, char *id, void *cookie);
 
 /** vhost_blk_submit() - give everything prepared to the device
  *
+ * Without a doorbell, if the device does not ask for one.
+ *
  * Return: 0, or a negative errno once the queue is broken.
  */
 int vhost_blk_submit(struct vhost_blk_queue *q);
@@ -263,6 +275,8 @@ int vhost_blk_submit(struct vhost_blk_queue *q);
  * @q: queue
  * @done: filled in
  * @max: room in @done
+ *
+ * What was done before the back end went is reported first.
  *
  * Return: how many, 0 if none; -EPROTO if the device broke the rules of the
  * ring, -ENOTCONN if it is gone; see vhost_blk_queue_error().
@@ -274,8 +288,11 @@ int vhost_blk_poll(struct vhost_blk_queue *q, struct vhost_completion *done,
  * @q: queue
  * @done: filled in
  * @max: room in @done
- * @min: return once there are so many; at most @max and the number in flight
+ * @min: return once there are so many; at most @max and the number submitted
  * @timeout_ms: give up after so long; -1: never
+ *
+ * A back end that dies ends the wait at once; one that hangs, only the
+ * timeout.
  *
  * A signal of the back end that is lost delays a completion, never more than
  * a tenth of a second: the ring itself is looked at that often.
@@ -288,12 +305,15 @@ int vhost_blk_wait(struct vhost_blk_queue *q, struct vhost_completion *done,
 
 /** vhost_blk_queue_fd() - readable when there may be completions
  *
- * Drained by vhost_blk_poll() and vhost_blk_wait().  An event loop should
- * also call vhost_blk_poll() a few times a second, against lost signals.
+ * Drained by vhost_blk_poll() and vhost_blk_wait(), and readable again after
+ * them if they left something.  From the first call of this function on, each
+ * of them asks the device for the next signal; a program that does not poll
+ * the fd itself should not ask for it.  An event loop should also call
+ * vhost_blk_poll() a few times a second, against lost signals.
  *
  * Return: the fd, lent; -1 on a polling device.
  */
-int vhost_blk_queue_fd(const struct vhost_blk_queue *q);
+int vhost_blk_queue_fd(struct vhost_blk_queue *q);
 
 /** vhost_blk_queue_error() - why a queue is broken
  *

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A virtio device that this program drives, of whatever class: a connection,
+ * memory that the back end sees, features, queues.
+ *
+ *     vh_device_open()    connect, negotiate; the configuration can be read
+ *     vh_device_start()   queues, memory, go
+ *     vh_device_close()   from wherever it stands
+ *
+ * Threads: control thread, but for vh_device_is_gone() and
+ * vh_device_look_alive(), which are for queue threads.
+ */
+#ifndef VH_DRIVER_DEVICE_H
+#define VH_DRIVER_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vhost/vhost.h>
+
+#include "driver/pool.h"
+#include "driver/virtq.h"
+#include "util/atomic.h"
+
+/**
+ * struct vh_device_spec - what a class driver, and its user, want
+ * @device_id: virtio device type
+ * @feature_bits: that the driver can use; ended by VHOST_INVALID_FEATURE_BIT
+ * @queues: how many, not 0
+ * @queue_size: entries of each
+ * @polling: no calls
+ * @pool_size: bytes of memory to hand out
+ * @huge_pages: for that memory
+ * @lost: the back end is gone, in words; called by vh_device_dispatch()
+ */
+struct vh_device_spec {
+    uint32_t device_id;
+    const int *feature_bits;
+    unsigned queues;
+    uint32_t queue_size;
+    bool polling;
+    size_t pool_size;
+    bool huge_pages;
+    void (*lost)(struct vh_device *device, const char *reason);
+};
+
+struct vh_device {
+    struct vhost_dev dev;
+    struct vhost_vdev vdev;
+    struct vhost_user *user;
+    struct vhost_memory_map *map;
+    struct vh_pool *pool;
+    struct vhost_virtqueue *vqs;
+    struct vhost_vdev_queue *rings;
+    struct vh_virtq *queues; /* spec.queues of them, once started */
+    struct vh_device_spec spec;
+    uint64_t features; /* as negotiated */
+    bool config_changed;
+    int control_fd; /* of our own; its hang-up: the back end is gone */
+    int gone;       /* any thread sets it, none clears it */
+};
+
+/**
+ * vh_device_open() - connect and negotiate
+ * @device: zeroed
+ * @user: given, also on failure
+ * @spec: copied; its feature_bits are lent
+ * @errp: why it failed
+ *
+ * Return: 0; -ENOTSUP for a device without VIRTIO_F_VERSION_1; -EINVAL if it
+ * has too few queues; or what vhost_dev_init() returned.
+ * vh_device_close() in either case.
+ */
+int vh_device_open(struct vh_device *device, struct vhost_user *user,
+                   const struct vh_device_spec *spec,
+                   struct vhost_error **errp);
+
+/**
+ * vh_device_start() - set up the queues, and hand them over
+ * @device: open
+ * @indirect_len: descriptors in an indirect table, where they are negotiated
+ * @extra: bytes that the class driver will allocate for each queue
+ * @errp: why it failed
+ *
+ * Return: 0 or a negative errno; vh_device_close() in either case.
+ */
+int vh_device_start(struct vh_device *device, uint16_t indirect_len,
+                    size_t extra, struct vhost_error **errp);
+
+/** vh_device_close() - stop, disconnect, give all memory back */
+void vh_device_close(struct vh_device *device);
+
+/** vh_device_dispatch() - serve the control channel
+ *
+ * Return: 0, or a negative errno once the back end is gone or broken.
+ */
+int vh_device_dispatch(struct vh_device *device, struct vhost_error **errp);
+
+/** vh_device_has() - was a feature negotiated? */
+static inline bool vh_device_has(const struct vh_device *device, unsigned bit)
+{
+    return (device->features >> bit) & 1;
+}
+
+/** vh_device_is_gone() - is the back end known to be gone? */
+static inline bool vh_device_is_gone(const struct vh_device *device)
+{
+    return VH_READ_ONCE(device->gone) != 0;
+}
+
+/** vh_device_look_alive() - ask the system whether the back end is there */
+bool vh_device_look_alive(struct vh_device *device);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One queue: where its ring lies, its doorbell, and how to wait for it.
+ *
+ * The ring and its indirect tables lie in one piece of shared memory, each
+ * area on cache lines of its own, two by two: what the driver writes and what
+ * the device writes must not travel together, and the hardware fetches lines
+ * in pairs.
+ *
+ * Two dangers when waiting.  A call may be lost, by a back end that forgets
+ * one or that was replaced: so no sleep lasts longer than WATCHDOG_MS.  And
+ * the back end may be gone: the ring of a dead device is as silent as that of
+ * a slow one.  So a sleeping queue also watches for the hang-up of the control
+ * channel, without reading from it, and a spinning one asks every ALIVE_NS.
+ */
+#include "driver/virtq.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "driver/device.h"
+#include "util/atomic.h"
+#include "util/clock.h"
+
+#define LINE_PAIR 128
+#define WATCHDOG_MS 100
+#define ALIVE_NS 10000000
+#define SPINS 1000 /* between two looks at the clock */
+
+static size_t round_up(size_t n)
+{
+    return (n + LINE_PAIR - 1) & ~(size_t)(LINE_PAIR - 1);
+}
+
+size_t vh_virtq_memory(const struct vh_device *device, uint16_t indirect_len)
+{
+    uint32_t size = device->spec.queue_size;
+    struct vh_ring_sizes sizes = vh_ring_sizes(size, device->features);
+
+    return round_up(sizes.desc) + round_up(sizes.driver) +
+           round_up(sizes.device) +
+           (size_t)size * indirect_len * sizeof(struct vh_desc);
+}
+
+/* Carves the areas out of one piece of memory, and makes the ring. */
+static int make_ring(struct vh_virtq *vq, uint16_t indirect_len)
+{
+    struct vh_device *device = vq->device;
+    uint32_t size = device->spec.queue_size;
+    struct vh_ring_sizes sizes = vh_ring_sizes(size, device->features);
+    size_t driver = round_up(sizes.desc);
+    size_t used = driver + round_up(sizes.driver);
+    size_t indirect = used + round_up(sizes.device);
+    struct vh_pool_hit hit = { 0 };
+    uint64_t gpa;
+    char *memory;
+
+    memory = vh_pool_alloc(device->pool, vh_virtq_memory(device, indirect_len),
+                           LINE_PAIR);
+    if (!memory) {
+        return -ENOMEM;
+    }
+    vq->memory = memory;
+    if (!vh_pool_find(device->pool, &hit, memory, &gpa)) {
+        return -EFAULT;
+    }
+    memset(memory, 0, indirect);
+    vq->desc_gpa = gpa;
+    vq->driver_gpa = gpa + driver;
+    vq->device_gpa = gpa + used;
+    return vh_ring_new(&vq->ring,
+                       &(struct vh_ring_config){
+                           .size = size,
+                           .features = device->features,
+                           .desc = memory,
+                           .driver = memory + driver,
+                           .device = memory + used,
+                           .indirect = indirect_len ? memory + indirect : NULL,
+                           .indirect_gpa = gpa + indirect,
+                           .indirect_len = indirect_len,
+                       });
+}
+
+int vh_virtq_open(struct vh_virtq *vq, struct vh_device *device, unsigned index,
+                  uint16_t indirect_len)
+{
+    int r;
+
+    vq->device = device;
+    vq->index = index;
+    r = make_ring(vq, indirect_len);
+    if (r == 0) {
+        r = vhost_notifier_init(&vq->kick, false);
+    }
+    if (r == 0 && !device->spec.polling) {
+        r = vhost_notifier_init(&vq->call, false);
+    }
+    if (r == 0) {
+        vh_ring_disable_call(vq->ring);
+    }
+    return r;
+}
+
+void vh_virtq_close(struct vh_virtq *vq, struct vh_device *device)
+{
+    vhost_notifier_cleanup(&vq->call);
+    vhost_notifier_cleanup(&vq->kick);
+    vh_ring_free(vq->ring);
+    vq->ring = NULL;
+    vh_pool_release(device->pool, vq->memory);
+    vq->memory = NULL;
+}
+
+int vh_virtq_fail(struct vh_virtq *vq, int code, const char *why)
+{
+    if (vq->failed == 0) {
+        snprintf(vq->error, sizeof(vq->error), "queue %u: %s", vq->index, why);
+        vq->failed = code;
+    }
+    return vq->failed;
+}
+
+static int fail_gone(struct vh_virtq *vq)
+{
+    return vh_virtq_fail(vq, -ENOTCONN, "the back end is gone");
+}
+
+int vh_virtq_submit(struct vh_virtq *vq)
+{
+    if (vq->failed) {
+        return vq->failed;
+    }
+    if (vh_device_is_gone(vq->device)) {
+        return fail_gone(vq);
+    }
+    if (vh_ring_publish(vq->ring)) {
+        vhost_notifier_set(&vq->kick);
+    }
+    return 0;
+}
+
+int vh_virtq_take(struct vh_virtq *vq, struct vh_ring_used *used, unsigned max)
+{
+    int n = vh_ring_take(vq->ring, used, max);
+
+    if (n < 0) {
+        vh_virtq_fail(vq, n,
+                      vq->ring->broken ? vq->ring->broken : "ring broken");
+    }
+    return n;
+}
+
+/* Looks at the ring until there is something; the clock costs more than the
+ * look, so it is read only now and then. */
+static int spin(struct vh_virtq *vq, int64_t deadline)
+{
+    int64_t now = vh_clock_ns();
+    int64_t until = now + WATCHDOG_MS * INT64_C(1000000);
+
+    if (until > deadline) {
+        until = deadline;
+    }
+    for (;;) {
+        for (unsigned i = 0; i < SPINS; i++) {
+            if (vh_ring_has_used(vq->ring)) {
+                return 0;
+            }
+            vh_cpu_relax();
+        }
+        now = vh_clock_ns();
+        if (now - vq->last_alive >= ALIVE_NS) {
+            vq->last_alive = now;
+            if (!vh_device_look_alive(vq->device)) {
+                return fail_gone(vq);
+            }
+        }
+        if (now >= until) {
+            return 0;
+        }
+    }
+}
+
+int vh_virtq_wait(struct vh_virtq *vq, int64_t deadline)
+{
+    struct pollfd fds[2] = {
+        { .fd = vq->call.fd, .events = POLLIN },
+        { .fd = vq->device->control_fd, .events = POLLRDHUP },
+    };
+    int ms = vh_deadline_left_ms(deadline);
+
+    if (vh_device_is_gone(vq->device)) {
+        return fail_gone(vq);
+    }
+    if (vq->device->spec.polling) {
+        return spin(vq, deadline);
+    }
+    /* Asking for calls comes before the last look: a buffer used in between
+     * is either seen by this look, or calls. */
+    if (vh_ring_enable_call(vq->ring)) {
+        return 0;
+    }
+    if (ms < 0 || ms > WATCHDOG_MS) {
+        ms = WATCHDOG_MS;
+    }
+    if (poll(fds, 2, ms) > 0) {
+        if (fds[1].revents && !vh_device_look_alive(vq->device)) {
+            return fail_gone(vq);
+        }
+        vhost_notifier_test_and_clear(&vq->call);
+    }
+    vh_ring_disable_call(vq->ring);
+    return 0;
+}
+
+void vh_virtq_idle(struct vh_virtq *vq)
+{
+    int64_t now;
+
+    if (++vq->idle % SPINS != 0 || vq->failed) {
+        return;
+    }
+    now = vh_clock_ns();
+    if (now - vq->last_alive >= ALIVE_NS) {
+        vq->last_alive = now;
+        if (!vh_device_look_alive(vq->device)) {
+            fail_gone(vq);
+        }
+    }
+}
+
+int vh_virtq_watch(struct vh_virtq *vq)
+{
+    vq->watched = vq->call.fd >= 0;
+    vh_virtq_arm(vq);
+    return vq->call.fd;
+}
