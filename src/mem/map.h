@@ -7,6 +7,10 @@
  * holds the last one that its back end took.  A section is counted by the
  * snapshots that contain it, and is released when the last of these goes: so
  * it can't be freed under a back end that has not yet let go.
+ *
+ * A listener that failed may have given half of the change to its back end.
+ * It therefore keeps, besides the snapshot that it holds, all that came after
+ * it, until a later commit succeeds or it is detached.
  */
 #ifndef VH_MEM_MAP_H
 #define VH_MEM_MAP_H
@@ -23,7 +27,9 @@ struct vh_mem_listener_ops {
     /**
      * @commit: take up a new set of sections
      * Return 0 once the back end has let go of everything that is not in
-     * @sections; a negative errno keeps hold of the old ones.
+     * @sections; a negative errno keeps hold of the old ones.  @sections live
+     * as long as the listener holds them; the map already has them, and may
+     * be asked for translations, but neither edited, attached nor detached.
      */
     int (*commit)(struct vh_mem_listener *listener,
                   const struct vhost_memory_section *sections, size_t n,
@@ -46,7 +52,8 @@ struct vh_mem_listener {
  * @listener: caller's memory, ops set; attached on success only
  * @errp: what ops->commit says
  *
- * Return: 0, or what ops->commit returned.
+ * Return: 0, or what ops->commit returned.  Then nothing is held for the
+ * listener, and its back end must be gone before the map changes again.
  */
 int vh_memory_map_attach(struct vhost_memory_map *map,
                          struct vh_mem_listener *listener,

@@ -4,7 +4,8 @@
  * count, how they are aligned, which of them merge.
  *
  * A table is a list of struct vhost_memory_section, sorted by gpa, without
- * overlap in guest-physical addresses.  See behaviour in docs/design.md.
+ * overlap in guest-physical addresses.  Its entries have a page_size, and no
+ * release: that belongs to the sections of the map alone.
  */
 #ifndef VH_MEM_TABLE_H
 #define VH_MEM_TABLE_H
@@ -31,10 +32,11 @@ struct vh_mem_rules {
  * Read-only and device sections are left out.  With align_to_page the start
  * goes down to a page of the backing file on the host address (gpa, size and
  * fd_offset with it), and the size up.  A section merges with the one before
- * if it follows without a gap in gpa, hva, fd and file offset, and neither is
- * VHOST_MEMORY_NO_MERGE.
+ * if it follows without a gap in gpa, hva, fd and file offset (or overlaps it,
+ * once rounded, in the very same pages), and neither is VHOST_MEMORY_NO_MERGE.
  *
- * Return: 0; -EINVAL if two overlap after rounding; -ENOMEM.
+ * Return: 0; -EINVAL if two others overlap after rounding, or whole pages
+ * would pass either end of the address space; -ENOMEM.
  */
 int vh_mem_table_build(struct vhost_memory_section **tablep, size_t *np,
                        const struct vhost_memory_section *sections, size_t n,
