@@ -27,6 +27,18 @@ int vh_be_fail(struct vhost_dev *dev, int code, const char *operation,
                int queue, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 
+/**
+ * vh_be_take_error() - hand *from over to dev->error, unless there is one
+ * @dev: a device
+ * @from: an error, or NULL in it; *from is NULL then
+ *
+ * Any thread: dev->error goes from NULL to an error in one step, and no
+ * setter looks into one that is there.
+ *
+ * Return: the code of *from; 0 if it was NULL.
+ */
+int vh_be_take_error(struct vhost_dev *dev, struct vhost_error **from);
+
 int vh_be_init(struct vhost_dev *dev, void *opaque);
 void vh_be_cleanup(struct vhost_dev *dev);
 int vh_be_sync(struct vhost_dev *dev);

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What both sides can do: vhost-user specification, "Negotiation" of features
+ * and of protocol features.
+ *
+ * Three round trips, since each needs the answer of the one before:
+ *
+ *   1  GET_FEATURES             does it have protocol features (bit 30)?
+ *   2  GET_PROTOCOL_FEATURES    which?
+ *   3  SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_MAX_MEM_SLOTS
+ *
+ * Only what this front end implements, and what has all that it depends on,
+ * is acknowledged: a back end may rely on each bit that is.
+ *
+ * Bit 33 (the device IOTLB) is not implemented here, so it is not shown to
+ * the device, whether or not the back end could go through with it.
+ */
+#include "backend/user/request.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/error.h"
+
+#define IMPLEMENTED                                 \
+    (VH_PF(MQ) | VH_PF(REPLY_ACK) | VH_PF(CONFIG) | \
+     VH_PF(CONFIGURE_MEM_SLOTS) | VH_PF(STATUS))
+
+static const char spec_prefix[] = "VHOST_USER_PROTOCOL_F_";
+
+/* "MQ, STATUS": the names of a set, cut off where there is no room. */
+static void name_features(char *text, size_t len, uint64_t features)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (unsigned bit = 0; bit < 64; bit++) {
+        const char *name = vh_protocol_feature_name(bit);
+        int n;
+
+        if (!(features >> bit & 1) || used >= len) {
+            continue;
+        }
+        if (name && strncmp(name, spec_prefix, strlen(spec_prefix)) == 0) {
+            name += strlen(spec_prefix);
+        }
+        n = name ? snprintf(text + used, len - used, "%s%s", used ? ", " : "",
+                            name)
+                 : snprintf(text + used, len - used, "%sbit %u",
+                            used ? ", " : "", bit);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static int check_required(const struct vhost_user *user,
+                          struct vhost_error **errp)
+{
+    uint64_t missing = user->options.required & ~user->protocol;
+    char unoffered[256];
+    char unusable[256];
+
+    if (missing == 0) {
+        return 0;
+    }
+    name_features(unoffered, sizeof(unoffered),
+                  missing & ~user->protocol_offered);
+    name_features(unusable, sizeof(unusable), missing & user->protocol_offered);
+    if (unoffered[0] != '\0') {
+        return vh_error(errp, -ENOTSUP, "GET_PROTOCOL_FEATURES", VH_NO_QUEUE,
+                        "%s: the back end lacks what is required: %s",
+                        user->name, unoffered);
+    }
+    return vh_error(errp, -ENOTSUP, "GET_PROTOCOL_FEATURES", VH_NO_QUEUE,
+                    "%s: what is required can't be used: %s", user->name,
+                    unusable);
+}
+
+static int get_features(struct vhost_user *user, struct vhost_error **errp)
+{
+    struct vh_msg msg;
+    struct vh_msg reply;
+    int r;
+
+    vh_msg_init(&msg, VH_GET_FEATURES);
+    r = vh_user_call(user, &msg, VH_NO_QUEUE, &reply, errp);
+    if (r == 0) {
+        user->spoke = true;
+        user->offered = reply.payload.u64;
+    }
+    return r;
+}
+
+static int get_protocol_features(struct vhost_user *user,
+                                 struct vhost_error **errp)
+{
+    struct vh_msg msg;
+    struct vh_msg reply;
+    int r;
+
+    vh_msg_init(&msg, VH_GET_PROTOCOL_FEATURES);
+    r = vh_user_call(user, &msg, VH_NO_QUEUE, &reply, errp);
+    if (r == 0) {
+        user->protocol_offered = reply.payload.u64;
+        user->protocol = vh_protocol_features_usable(
+            reply.payload.u64 & IMPLEMENTED & ~user->options.forbidden);
+    }
+    return r;
+}
+
+struct number {
+    int result;
+    uint64_t value;
+};
+
+static int number_done(void *arg, int result, struct vh_msg *reply,
+                       struct vhost_error **errp)
+{
+    struct number *number = arg;
+
+    (void)errp;
+    number->result = result;
+    if (result == 0) {
+        number->value = reply->payload.u64;
+    }
+    return 0;
+}
+
+static int post_get(struct vhost_user *user, uint32_t request,
+                    struct number *number, struct vhost_error **errp)
+{
+    struct vh_msg msg;
+
+    vh_msg_init(&msg, request);
+    return vh_user_post_reply(user, &msg, VH_NO_QUEUE, number_done, number,
+                              errp);
+}
+
+/* The third round trip. */
+static int set_protocol_features(struct vhost_user *user, struct number *queues,
+                                 struct number *slots,
+                                 struct vhost_error **errp)
+{
+    struct vh_msg msg;
+    int r;
+    int waited;
+
+    vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, user->protocol);
+    r = vh_user_post(user, &msg, VH_NO_QUEUE, NULL, errp);
+    if (r == 0 && vh_user_has(user, VH_PF_MQ)) {
+        r = post_get(user, VH_GET_QUEUE_NUM, queues, errp);
+    }
+    if (r == 0 && vh_user_has(user, VH_PF_CONFIGURE_MEM_SLOTS)) {
+        r = post_get(user, VH_GET_MAX_MEM_SLOTS, slots, errp);
+    }
+    /* Even then: what was posted answers into this frame's callers. */
+    waited = vh_user_wait(user, errp);
+    return r < 0 ? r : waited;
+}
+
+static int check_limits(struct vhost_user *user, const struct number *queues,
+                        const struct number *slots, struct vhost_error **errp)
+{
+    int needed = user->dev->num_queues;
+
+    if (queues->value == 0) {
+        return vh_error(errp, -EPROTO, "GET_QUEUE_NUM", VH_NO_QUEUE,
+                        "%s: the back end says that it has no queues",
+                        user->name);
+    }
+    if (slots->value == 0) {
+        return vh_error(errp, -EPROTO, "GET_MAX_MEM_SLOTS", VH_NO_QUEUE,
+                        "%s: the back end says that it takes no memory",
+                        user->name);
+    }
+    user->max_queues =
+        queues->value > VH_QUEUES_MAX ? VH_QUEUES_MAX : queues->value;
+    user->max_slots =
+        slots->value > VH_USER_SLOTS_MAX ? VH_USER_SLOTS_MAX : slots->value;
+    if (needed > 0 && user->max_queues < (uint64_t)needed) {
+        return vh_error(errp, -EINVAL, "GET_QUEUE_NUM", VH_NO_QUEUE,
+                        "%s: the back end has %" PRIu64
+                        " queues, the device needs %d",
+                        user->name, user->max_queues, needed);
+    }
+    return 0;
+}
+
+int vh_user_negotiate(struct vhost_user *user, struct vhost_error **errp)
+{
+    struct number queues = { .value = 1 };
+    struct number slots = { .value = VH_MEM_TABLE_MAX };
+    int r = get_features(user, errp);
+
+    if (r == 0 && (user->offered & VH_F_PROTOCOL_FEATURES)) {
+        r = get_protocol_features(user, errp);
+    }
+    if (r == 0) {
+        r = check_required(user, errp);
+    }
+    if (r == 0 && (user->offered & VH_F_PROTOCOL_FEATURES)) {
+        r = set_protocol_features(user, &queues, &slots, errp);
+    }
+    return r < 0 ? r : check_limits(user, &queues, &slots, errp);
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Features, status and queues: everything from SET_FEATURES to the last
+ * GET_VRING_BASE.
+ *
+ * All of it is posted, but for GET_VRING_BASE, of which any number share one
+ * round trip.  Rings are described by guest-physical addresses: the memory
+ * table, which is made in this front end too, gives each region its
+ * guest-physical address as its user address.  So no address of this process
+ * leaves it.
+ *
+ * Back ends without VHOST_USER_F_PROTOCOL_FEATURES enable their rings when
+ * they get their features; SET_VRING_ENABLE is not for them (vhost-user
+ * specification, "Ring states").
+ */
+#include "backend/user/request.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <linux/vhost_types.h>
+
+#include "util/error.h"
+
+#define F_IOMMU (UINT64_C(1) << 33)
+#define F_RING_PACKED (UINT64_C(1) << 34)
+
+/* The back end says here whether it can live with the features. */
+static int features_ok(struct vhost_user *user, int result,
+                       const struct vh_msg *reply, struct vhost_error **errp)
+{
+    if (result < 0 || (reply->payload.u64 & VH_STATUS_FEATURES_OK)) {
+        return result;
+    }
+    return vh_error(errp, -ENOTSUP, "SET_FEATURES", VH_NO_QUEUE,
+                    "%s: the back end did not accept the features 0x%" PRIx64,
+                    user->name, user->driver_features);
+}
+
+static int post_status(struct vhost_user *user, uint32_t status,
+                       struct vhost_error **errp)
+{
+    struct vh_msg msg;
+
+    vh_msg_init_u64(&msg, VH_SET_STATUS, status);
+    user->status = status;
+    return vh_user_post(user, &msg, VH_NO_QUEUE, NULL, errp);
+}
+
+static int post_features(struct vhost_user *user, uint64_t features,
+                         struct vhost_error **errp)
+{
+    struct vh_msg msg;
+    int r;
+
+    user->driver_features =
+        (features & ~F_IOMMU) | (user->offered & VH_F_PROTOCOL_FEATURES);
+    vh_msg_init_u64(&msg, VH_SET_FEATURES, user->driver_features);
+    r = vh_user_post(user, &msg, VH_NO_QUEUE, NULL, errp);
+    if (r < 0 || !vh_user_has(user, VH_PF_STATUS)) {
+        return r;
+    }
+    r = post_status(user,
+                    user->status | VH_STATUS_ACKNOWLEDGE | VH_STATUS_DRIVER |
+                        VH_STATUS_FEATURES_OK,
+                    errp);
+    if (r < 0) {
+        return r;
+    }
+    vh_msg_init(&msg, VH_GET_STATUS);
+    return vh_user_post(user, &msg, VH_NO_QUEUE, features_ok, errp);
+}
+
+int vh_user_set_features(struct vhost_dev *dev, uint64_t features)
+{
+    struct vhost_error *err = NULL;
+    struct vhost_user *user;
+    int r = vh_user_enter(dev, &user);
+
+    if (r == 0) {
+        r = vh_user_leave(user, post_features(user, features, &err), &err);
+    }
+    return r;
+}
+
+/*
+ * Stopping is not done by status: status 0 makes a device forget where its
+ * rings are, and GET_VRING_BASE, which asks, comes after this call.  See
+ * vh_user_reset_status().
+ */
+int vh_user_dev_start(struct vhost_dev *dev, bool started)
+{
+    struct vhost_error *err = NULL;
+    struct vhost_user *user;
+    int r = vh_user_enter(dev, &user);
+
+    if (r < 0) {
+        return r;
+    }
+    if (started && vh_user_has(user, VH_PF_STATUS)) {
+        r = post_status(user,
+                        user->status | VH_STATUS_ACKNOWLEDGE |
+                            VH_STATUS_DRIVER | VH_STATUS_DRIVER_OK,
+                        &err);
+    }
+    return vh_user_leave(user, r, &err);
+}
+
+void vh_user_reset_status(struct vhost_dev *dev)
+{
+    struct vhost_error *err = NULL;
+    struct vhost_user *user;
+    int r = vh_user_enter(dev, &user);
+
+    if (r < 0) {
+        return;
+    }
+    if (vh_user_has(user, VH_PF_STATUS)) {
+        r = post_status(user, 0, &err);
+    }
+    vh_user_leave(user, r, &err);
+}
+
+int vh_user_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,
+                        struct vhost_virtqueue *vq)
+{
+    (void)dev;
+    addr->desc_user_addr = vq->desc_phys;
+    addr->avail_user_addr = vq->avail_phys;
+    addr->used_user_addr = vq->used_phys;
+    return 0;
+}
+
+static int post_state(struct vhost_dev *dev, uint32_t request,
+                      const struct vhost_vring_state *state)
+{
+    struct vh_msg msg;
+
+    vh_msg_init_state(&msg, request, state->index, state->num);
+    return vh_user_post_one(dev, &msg, (int)state->index);
+}
+
+int vh_user_set_vring_num(struct vhost_dev *dev, struct vhost_vring_state *s)
+{
+    return post_state(dev, VH_SET_VRING_NUM, s);
+}
+
+int vh_user_set_vring_base(struct vhost_dev *dev, struct vhost_vring_state *s)
+{
+    return post_state(dev, VH_SET_VRING_BASE, s);
+}
+
+int vh_user_set_vring_addr(struct vhost_dev *dev, struct vhost_vring_addr *a)
+{
+    struct vh_msg msg;
+
+    vh_msg_init(&msg, VH_SET_VRING_ADDR);
+    msg.size = sizeof(msg.payload.addr);
+    msg.payload.addr = (struct vh_vring_addr){
+        .index = a->index,
+        .flags = a->flags,
+        .desc = a->desc_user_addr,
+        .used = a->used_user_addr,
+        .avail = a->avail_user_addr,
+        .log = a->log_guest_addr,
+    };
+    return vh_user_post_one(dev, &msg, (int)a->index);
+}
+
+int vh_user_set_vring_kick(struct vhost_dev *dev, struct vhost_vring_file *f)
+{
+    struct vh_msg msg;
+
+    vh_msg_init_fd(&msg, VH_SET_VRING_KICK, f->index, f->fd);
+    return vh_user_post_one(dev, &msg, (int)f->index);
+}
+
+int vh_user_set_vring_call(struct vhost_dev *dev, struct vhost_vring_file *f)
+{
+    struct vh_msg msg;
+
+    vh_msg_init_fd(&msg, VH_SET_VRING_CALL, f->index, f->fd);
+    return vh_user_post_call(dev, &msg, (int)f->index);
+}
+
+int vh_user_set_vring_err(struct vhost_dev *dev, struct vhost_vring_file *f)
+{
+    struct vh_msg msg;
+
+    vh_msg_init_fd(&msg, VH_SET_VRING_ERR, f->index, f->fd);
+    return vh_user_post_one(dev, &msg, (int)f->index);
+}
+
+int vh_user_set_vring_enable(struct vhost_dev *dev, int enable)
+{
+    struct vhost_error *err = NULL;
+    struct vhost_user *user;
+    struct vh_msg msg;
+    int r = vh_user_enter(dev, &user);
+
+    if (r < 0) {
+        return r;
+    }
+    if (!(user->offered & VH_F_PROTOCOL_FEATURES)) {
+        return vh_user_leave(user, 0, &err);
+    }
+    for (unsigned i = 0; r == 0 && i < dev->nvqs; i++) {
+        unsigned index = (unsigned)dev->vq_index + i;
+
+        vh_msg_init_state(&msg, VH_SET_VRING_ENABLE, index, enable != 0);
+        r = vh_user_post(user, &msg, (int)index, NULL, &err);
+    }
+    return vh_user_leave(user, r, &err);
+}
+
+/* One of a batch of GET_VRING_BASE. */
+struct base {
+    struct vhost_vring_state *state;
+    bool packed;
+    int result;
+    struct vhost_error *error;
+};
+
+static int check_base(struct base *base, const struct vh_vring_state *reply)
+{
+    uint32_t index = base->state->index;
+
+    if (reply->index != index) {
+        return vh_error(&base->error, -EPROTO, "GET_VRING_BASE", (int)index,
+                        "GET_VRING_BASE of queue %" PRIu32
+                        " was answered for queue %" PRIu32,
+                        index, reply->index);
+    }
+    if (!base->packed && reply->num > UINT16_MAX) {
+        return vh_error(
+            &base->error, -EPROTO, "GET_VRING_BASE", (int)index,
+            "GET_VRING_BASE of queue %" PRIu32
+            ": the index of a split ring has 16 bits, not 0x%" PRIx32,
+            index, reply->num);
+    }
+    return 0;
+}
+
+static int base_done(void *arg, int result, struct vh_msg *reply,
+                     struct vhost_error **errp)
+{
+    struct base *base = arg;
+
+    (void)errp;
+    if (result == 0) {
+        result = check_base(base, &reply->payload.state);
+    }
+    if (result == 0) {
+        base->state->num = reply->payload.state.num;
+    }
+    base->result = result;
+    return 0;
+}
+
+/* The first failure, in words; the others are in the results only. */
+static int gather(struct vhost_user *user, struct base *bases, int *results,
+                  unsigned n, struct vhost_error **errp)
+{
+    int first = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        results[i] = bases[i].result;
+        if (first == 0 && results[i] < 0) {
+            first = results[i];
+            vh_error_prefix(&bases[i].error, "%s", user->name);
+            vh_error_move(errp, &bases[i].error);
+        }
+        vh_error_clear(&bases[i].error);
+    }
+    return first;
+}
+
+static int get_bases(struct vhost_user *user, struct base *bases,
+                     struct vhost_vring_state *states, unsigned n,
+                     struct vhost_error **errp)
+{
+    struct vh_msg msg;
+    int waited;
+    int r = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        bases[i] = (struct base){
+            .state = &states[i],
+            .packed = user->driver_features & F_RING_PACKED,
+            .result = -ECANCELED,
+        };
+    }
+    for (unsigned i = 0; r == 0 && i < n; i++) {
+        vh_msg_init_state(&msg, VH_GET_VRING_BASE, states[i].index, 0);
+        r = vh_user_post_reply(user, &msg, (int)states[i].index, base_done,
+                               &bases[i], errp);
+    }
+    /* Also after a failed post: those before it answer into @bases. */
+    waited = vh_user_wait(user, errp);
+    return r < 0 ? r : waited;
+}
+
+static void fill(int *results, unsigned n, int r)
+{
+    for (unsigned i = 0; i < n; i++) {
+        results[i] = r;
+    }
+}
+
+int vh_user_get_vring_bases(struct vhost_dev *dev,
+                            struct vhost_vring_state *states, int *results,
+                            unsigned n)
+{
+    struct vhost_error *err = NULL;
+    struct vhost_user *user;
+    struct base *bases;
+    int first;
+    int r = vh_user_enter(dev, &user);
+
+    if (r < 0) {
+        fill(results, n, r);
+        return r;
+    }
+    bases = calloc(n ? n : 1, sizeof(*bases));
+    if (!bases) {
+        fill(results, n, -ENOMEM);
+        r = vh_error(&err, -ENOMEM, "GET_VRING_BASE", VH_NO_QUEUE,
+                     "%s: out of memory", user->name);
+        return vh_user_leave(user, r, &err);
+    }
+    r = get_bases(user, bases, states, n, &err);
+    first = gather(user, bases, results, n, &err);
+    free(bases);
+    return vh_user_leave(user, r < 0 ? r : first, &err);
+}
+
+int vh_user_get_vring_base(struct vhost_dev *dev, struct vhost_vring_state *s)
+{
+    int result;
+
+    return vh_user_get_vring_bases(dev, s, &result, 1);
+}

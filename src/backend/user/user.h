@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The vhost-user front end, inside view.
+ *
+ *   user.c       the object, the table user_ops, life of a connection
+ *   connect.c    a socket by a path, within a deadline
+ *   negotiate.c  what both sides can do
+ *   request.c    posting, waiting, and whose refusal it was
+ *   queue.c mem.c config.c   requests by topic
+ *
+ * Threads: everything that touches the channel holds @lock.  Functions here
+ * that take a struct vhost_user want it held, but for vh_user_listen(); those
+ * that take a struct vhost_dev take it themselves.
+ */
+#ifndef VH_BACKEND_USER_USER_H
+#define VH_BACKEND_USER_USER_H
+
+#include <pthread.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+
+#include <vhost/vhost.h>
+
+#include "wire/chan.h"
+
+#define VH_USER_SLOTS_MAX 512 /* more regions than this are never used */
+
+/* Virtio device status bits, as SET_STATUS carries them. */
+#define VH_STATUS_ACKNOWLEDGE 1u
+#define VH_STATUS_DRIVER 2u
+#define VH_STATUS_DRIVER_OK 4u
+#define VH_STATUS_FEATURES_OK 8u
+
+struct vh_user_post;
+
+/** struct vhost_user - a back end behind a socket
+ * @lock: see the top of this file
+ * @name: "user:PATH", for messages
+ * @path: of the socket; NULL if it was given as an fd
+ * @bound: the socket that we bound at @path, to remove no other
+ * @socket_fd: the socket that was given, until it is used; or -1
+ * @listen_fd: where the back end connects to; or -1
+ * @dev: the device that uses the connection; NULL: none does
+ * @chan: NULL unless connected
+ * @spoke: a reply has come that makes sense
+ * @fault: of the connection; the words are in @fault_error
+ * @offered: virtio features as the back end has them, bit 30 too
+ * @driver_features: as last sent
+ * @protocol: protocol features in use; @protocol_offered: as offered
+ * @status: as last sent
+ * @unanswered: something was posted that wants an ack, and the back end
+ *     has none to give
+ * @control: the thread that last asked for anything but SET_VRING_CALL
+ * @posts: acks and answers due
+ * @foreign: SET_VRING_CALL posts of other threads, until they sync
+ * @refusal: the first one that the control thread has not heard of
+ * @mem: the regions that the back end has, if it has slots
+ * @mem_unknown: nobody knows what it has
+ */
+struct vhost_user {
+    pthread_mutex_t lock;
+    char *name;
+    char *path;
+    struct vhost_user_options options;
+    struct stat bound;
+    int socket_fd;
+    int listen_fd;
+
+    struct vhost_dev *dev;
+    struct vh_chan *chan;
+    bool spoke;
+    int fault;
+    struct vhost_error *fault_error;
+
+    uint64_t offered;
+    uint64_t driver_features;
+    uint64_t protocol_offered;
+    uint64_t protocol;
+    uint64_t max_queues;
+    uint64_t max_slots;
+    uint32_t status;
+
+    bool unanswered;
+    pthread_t control;
+    TAILQ_HEAD(, vh_user_post) posts;
+    TAILQ_HEAD(, vh_user_post) foreign;
+    struct vhost_error *refusal;
+
+    struct vhost_memory_section *mem;
+    size_t n_mem;
+    bool mem_unknown;
+};
+
+/* connect.c */
+int vh_user_listen(struct vhost_user *user, struct vhost_error **errp);
+int vh_user_connect(struct vhost_user *user, int *fdp,
+                    struct vhost_error **errp);
+
+/* negotiate.c: fills in what the two sides can do */
+int vh_user_negotiate(struct vhost_user *user, struct vhost_error **errp);
+
+static inline bool vh_user_has(const struct vhost_user *user, unsigned bit)
+{
+    return user->protocol >> bit & 1;
+}
+
+/* The entries of user_ops, by topic. */
+
+/* request.c */
+int vh_user_sync(struct vhost_dev *dev);
+int vh_user_dispatch(struct vhost_dev *dev);
+
+/* queue.c */
+int vh_user_set_features(struct vhost_dev *dev, uint64_t features);
+int vh_user_dev_start(struct vhost_dev *dev, bool started);
+void vh_user_reset_status(struct vhost_dev *dev);
+int vh_user_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,
+                        struct vhost_virtqueue *vq);
+int vh_user_set_vring_num(struct vhost_dev *dev, struct vhost_vring_state *s);
+int vh_user_set_vring_base(struct vhost_dev *dev, struct vhost_vring_state *s);
+int vh_user_set_vring_addr(struct vhost_dev *dev, struct vhost_vring_addr *a);
+int vh_user_set_vring_kick(struct vhost_dev *dev, struct vhost_vring_file *f);
+int vh_user_set_vring_call(struct vhost_dev *dev, struct vhost_vring_file *f);
+int vh_user_set_vring_err(struct vhost_dev *dev, struct vhost_vring_file *f);
+int vh_user_set_vring_enable(struct vhost_dev *dev, int enable);
+int vh_user_get_vring_base(struct vhost_dev *dev, struct vhost_vring_state *s);
+int vh_user_get_vring_bases(struct vhost_dev *dev,
+                            struct vhost_vring_state *states, int *results,
+                            unsigned n);
+
+/* mem.c */
+unsigned vh_user_memslots_limit(struct vhost_dev *dev);
+int vh_user_set_mem_table(struct vhost_dev *dev, struct vhost_memory *mem);
+void vh_user_forget_mem(struct vhost_user *user);
+
+/* config.c */
+int vh_user_get_config(struct vhost_dev *dev, uint8_t *config, uint32_t len);
+int vh_user_set_config(struct vhost_dev *dev, const uint8_t *data,
+                       uint32_t offset, uint32_t size, uint32_t flags);
+
+#endif
