@@ -216,7 +216,15 @@ int vhost_blk_unmap(struct vhost_blk *disk, void *addr,
 int vhost_blk_read(struct vhost_blk_queue *q, uint64_t offset, void *buf,
                    size_t len, void *cookie);
 
-/** vhost_blk_write() - prepare a write; see vhost_blk_read() */
+/** vhost_blk_write() - prepare a write
+ * @q: queue
+ * @offset: on the device, in bytes
+ * @buf: where the data comes from; unchanged until it completes
+ * @len: bytes, not 0
+ * @cookie: comes back in the completion
+ *
+ * Return: as vhost_blk_read().
+ */
 int vhost_blk_write(struct vhost_blk_queue *q, uint64_t offset, const void *buf,
                     size_t len, void *cookie);
 
@@ -232,18 +240,34 @@ int vhost_blk_write(struct vhost_blk_queue *q, uint64_t offset, const void *buf,
 int vhost_blk_readv(struct vhost_blk_queue *q, uint64_t offset,
                     const struct iovec *iov, unsigned iovcnt, void *cookie);
 
-/** vhost_blk_writev() - prepare a write from several buffers */
+/** vhost_blk_writev() - prepare a write from several buffers
+ * @q: queue
+ * @offset: on the device, in bytes
+ * @iov: copied; the buffers are not
+ * @iovcnt: how many
+ * @cookie: comes back in the completion
+ *
+ * Return: as vhost_blk_read().
+ */
 int vhost_blk_writev(struct vhost_blk_queue *q, uint64_t offset,
                      const struct iovec *iov, unsigned iovcnt, void *cookie);
 
 /** vhost_blk_flush() - prepare a flush of the device's cache
+ * @q: queue
+ * @cookie: comes back in the completion
  *
  * What was completed before it is submitted is durable when it completes.  On
  * a device without a volatile cache it completes without being sent.
+ *
+ * Return: 0, or -EAGAIN, -EPROTO or -ENOTCONN as vhost_blk_read().
  */
 int vhost_blk_flush(struct vhost_blk_queue *q, void *cookie);
 
 /** vhost_blk_discard() - prepare to tell the device that a range is unused
+ * @q: queue
+ * @offset: on the device, in bytes
+ * @len: bytes, not 0
+ * @cookie: comes back in the completion
  *
  * Return: as vhost_blk_read(); -ENOTSUP if the device can't.
  */
@@ -251,7 +275,11 @@ int vhost_blk_discard(struct vhost_blk_queue *q, uint64_t offset, uint64_t len,
                       void *cookie);
 
 /** vhost_blk_write_zeroes() - prepare to make a range read as zeroes
+ * @q: queue
+ * @offset: on the device, in bytes
+ * @len: bytes, not 0
  * @unmap: the device may free the space
+ * @cookie: comes back in the completion
  *
  * Return: as vhost_blk_read(); -ENOTSUP if the device can't.
  */
@@ -259,11 +287,16 @@ int vhost_blk_write_zeroes(struct vhost_blk_queue *q, uint64_t offset,
                            uint64_t len, bool unmap, void *cookie);
 
 /** vhost_blk_get_id() - prepare to read the device's serial number
+ * @q: queue
  * @id: 20 bytes that the back end sees; no final NUL if it is that long
+ * @cookie: comes back in the completion
+ *
+ * Return: 0, or -EAGAIN, -EFAULT, -EPROTO or -ENOTCONN as vhost_blk_read().
  */
 int vhost_blk_get_id(struct vhost_blk_queue *q, char *id, void *cookie);
 
 /** vhost_blk_submit() - give everything prepared to the device
+ * @q: queue
  *
  * Without a doorbell, if the device does not ask for one.
  *
@@ -304,6 +337,7 @@ int vhost_blk_wait(struct vhost_blk_queue *q, struct vhost_completion *done,
                    unsigned max, unsigned min, int timeout_ms);
 
 /** vhost_blk_queue_fd() - readable when there may be completions
+ * @q: queue
  *
  * Drained by vhost_blk_poll() and vhost_blk_wait(), and readable again after
  * them if they left something.  From the first call of this function on, each
@@ -316,18 +350,24 @@ int vhost_blk_wait(struct vhost_blk_queue *q, struct vhost_completion *done,
 int vhost_blk_queue_fd(struct vhost_blk_queue *q);
 
 /** vhost_blk_queue_error() - why a queue is broken
+ * @q: queue
  *
- * Return: words, or NULL if it is not.
+ * Return: words that live as long as the queue, or NULL if it is not.
  */
 const char *vhost_blk_queue_error(const struct vhost_blk_queue *q);
 
 /** vhost_blk_get_fd() - readable when vhost_blk_dispatch() has work
+ * @disk: an open device
  *
  * Return: the fd, lent.
  */
 int vhost_blk_get_fd(const struct vhost_blk *disk);
 
 /** vhost_blk_dispatch() - serve the control channel, without waiting
+ * @disk: an open device
+ * @errp: why it is of no more use
+ *
+ * Calls config_changed and lost of the options.
  *
  * Return: 0, or a negative errno once the back end is gone or broken.
  */

@@ -23,9 +23,8 @@
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
-#include <vhost/vhost.h>
-
 #include "mem/arena.h"
+#include "mem/map.h"
 #include "util/error.h"
 
 #define FIRST_CAPACITY 16
@@ -260,10 +259,10 @@ static int region_publish(struct vh_pool *pool, struct region *region,
         return vh_error(errp, r, "add memory", VH_NO_QUEUE, "out of memory");
     }
     /* A device that is given more than it takes would be broken by it. */
-    if (vhost_get_free_memslots(pool->map) == 0) {
+    if (vh_memory_map_free_slots(pool->map) == 0) {
         return vh_error(errp, -ENOSPC, "add memory", VH_NO_QUEUE,
                         "the back end takes only %u memory regions",
-                        vhost_get_max_memslots(pool->map));
+                        vh_memory_map_max_slots(pool->map));
     }
     section->gpa = (pool->next_gpa + step - 1) & ~(step - 1);
     vhost_memory_begin(pool->map);
