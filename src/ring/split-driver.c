@@ -50,10 +50,9 @@ struct split_ring {
     uint16_t flags;     /* what is in avail->flags */
     bool told;          /* take() has reported that the ring is broken */
 
-    struct vh_desc *indirect;
-    uint64_t indirect_gpa;
-    uint32_t indirect_stride; /* entries a table */
-    uint32_t indirect_max;    /* pieces it may hold; 0: no tables */
+    struct vh_desc *tables; /* indirect ones, table_len entries each */
+    uint64_t tables_gpa;
+    uint32_t table_len; /* 0: none */
 
     struct slot slots[];
 };
@@ -98,8 +97,8 @@ static uint16_t fill_indirect(struct split_ring *s, const struct vh_sg *sg,
                               unsigned n_out, unsigned n)
 {
     uint16_t head = s->free_head;
-    uint32_t first = head * s->indirect_stride;
-    struct vh_desc *table = s->indirect + first;
+    uint32_t first = head * s->table_len;
+    struct vh_desc *table = s->tables + first;
 
     for (unsigned i = 0; i < n - 1; i++) {
         vh_split_desc_store(&table[i], sg[i].addr, sg[i].len,
@@ -109,7 +108,7 @@ static uint16_t fill_indirect(struct split_ring *s, const struct vh_sg *sg,
     vh_split_desc_store(&table[n - 1], sg[n - 1].addr, sg[n - 1].len,
                         n - 1 < n_out ? 0 : VH_DESC_F_WRITE, 0);
     vh_split_desc_store(&s->areas.desc[head],
-                        s->indirect_gpa + first * sizeof(*table),
+                        s->tables_gpa + first * sizeof(*table),
                         n * (uint32_t)sizeof(*table), VH_DESC_F_INDIRECT, 0);
     return head;
 }
@@ -120,7 +119,7 @@ static int split_add(struct vh_ring *ring, const struct vh_sg *sg,
     struct split_ring *s = split(ring);
     uint16_t head = s->free_head;
     unsigned n = n_out + n_in;
-    bool indirect = n > 1 && n <= s->indirect_max;
+    bool indirect = n > 1 && n <= s->table_len;
     unsigned n_desc = indirect ? 1 : n;
     uint64_t in_len;
     uint16_t tail;
@@ -340,16 +339,11 @@ static const struct vh_ring_ops split_driver_ops = {
 static void init_tables(struct split_ring *s,
                         const struct vh_ring_config *config)
 {
-    uint32_t n = config->indirect_len;
-
-    if (!((config->features >> VH_RING_F_INDIRECT_DESC) & 1) ||
-        !config->indirect) {
-        return;
+    if ((config->features >> VH_RING_F_INDIRECT_DESC) & 1 && config->indirect) {
+        s->tables = config->indirect;
+        s->tables_gpa = config->indirect_gpa;
+        s->table_len = config->indirect_len;
     }
-    s->indirect = config->indirect;
-    s->indirect_gpa = config->indirect_gpa;
-    s->indirect_stride = n;
-    s->indirect_max = n < config->size ? n : config->size;
 }
 
 /* The device takes all indices from the ring: they begin where it does. */

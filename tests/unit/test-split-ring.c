@@ -558,6 +558,46 @@ static void test_a_second_device_goes_on_at_the_base(void **state)
     rig_cleanup(&rig);
 }
 
+/*
+ * Buffers that the first device popped and lost stay in flight; those of the
+ * second one follow what was used, not what was made available.
+ */
+static void test_used_entries_follow_those_of_the_first_device(void **state)
+{
+    struct iovec iov[1];
+    struct vh_chain chain = { .iov = iov, .iov_max = 1 };
+    struct vh_ring_used used[3];
+    struct vh_sg sg = { .len = 8 };
+    struct rig rig;
+    int a, b, c;
+
+    (void)state;
+    rig_init(&rig, 4, 0, 0);
+    sg.addr = rig_gpa(&rig, rig.data);
+    assert_int_equal(vh_ring_add(rig.ring, &sg, 1, 0, &a), 0);
+    assert_int_equal(vh_ring_add(rig.ring, &sg, 1, 0, &b), 0);
+    vh_ring_publish(rig.ring);
+    assert_int_equal(vh_devring_pop(rig.dev, &chain), 1);
+    assert_int_equal(vh_devring_pop(rig.dev, &chain), 1);
+    vh_devring_push(rig.dev, chain.id, 0);
+    vh_devring_publish(rig.dev);
+
+    rig.base = vh_devring_base(rig.dev);
+    assert_int_equal(rig.base, 2);
+    vh_devring_free(rig.dev);
+    assert_int_equal(rig_new_device(&rig), 0);
+    assert_int_equal(vh_ring_add(rig.ring, &sg, 1, 0, &c), 0);
+    vh_ring_publish(rig.ring);
+    assert_int_equal(vh_devring_pop(rig.dev, &chain), 1);
+    vh_devring_push(rig.dev, chain.id, 0);
+    vh_devring_publish(rig.dev);
+    assert_int_equal(vh_ring_take(rig.ring, used, 3), 2);
+    assert_ptr_equal(used[0].cookie, &b);
+    assert_ptr_equal(used[1].cookie, &c);
+    assert_int_equal(rig.ring->n_inflight, 1);
+    rig_cleanup(&rig);
+}
+
 static void check_sizes(uint32_t n, uint64_t features, size_t desc,
                         size_t driver, size_t device)
 {
@@ -675,6 +715,7 @@ int main(void)
         cmocka_unit_test(test_suppression_without_event_index_is_in_the_flags),
         cmocka_unit_test(test_suppression_with_event_index_leaves_the_flags),
         cmocka_unit_test(test_a_second_device_goes_on_at_the_base),
+        cmocka_unit_test(test_used_entries_follow_those_of_the_first_device),
         cmocka_unit_test(test_areas_are_as_large_as_specified),
         cmocka_unit_test(test_sizes_that_no_ring_can_have),
         cmocka_unit_test(test_new_refuses_what_it_cannot_obey),
