@@ -26,7 +26,10 @@
 #include "util/atomic.h"
 #include "util/error.h"
 
-/* A request that is answered later; see the list it is in. */
+/*
+ * A request that is answered later: the channel's, until it is; one of another
+ * thread stays in a list beyond that, until its thread syncs.
+ */
 struct vh_user_post {
     TAILQ_ENTRY(vh_user_post) entry;
     struct vhost_user *user;
@@ -76,22 +79,21 @@ static int take_fault(struct vhost_user *user, struct vhost_error **errp)
     return fault;
 }
 
-/* Lock, and see whether there is anybody to talk to. */
+/* Lock, and see whether there is anybody to talk to.  A device that failed to
+ * take up the connection does not talk on that of another. */
 static int lock_connected(struct vhost_dev *dev, struct vhost_user **userp)
 {
     struct vhost_user *user = dev->opaque;
     struct vhost_error *err = NULL;
-    int r = 0;
 
     pthread_mutex_lock(&user->lock);
-    if (!user->chan) {
-        r = vh_error(&err, -ENOTCONN, "vhost-user", VH_NO_QUEUE,
-                     "%s: not connected", user->name);
-    } else if (user->fault != 0) {
-        r = tell_fault(user, &err);
+    if (user->dev != dev || !user->chan) {
+        pthread_mutex_unlock(&user->lock);
+        return vh_be_fail(dev, -ENOTCONN, "vhost-user", VH_NO_QUEUE,
+                          "%s: not connected", user->name);
     }
-    if (r < 0) {
-        return vh_user_leave(user, r, &err);
+    if (user->fault != 0) {
+        return vh_user_leave(user, tell_fault(user, &err), &err);
     }
     *userp = user;
     return 0;
@@ -112,11 +114,7 @@ int vh_user_leave(struct vhost_user *user, int r, struct vhost_error **errp)
     struct vhost_dev *dev = user->dev;
 
     pthread_mutex_unlock(&user->lock);
-    if (dev) {
-        vh_be_take_error(dev, errp);
-    } else {
-        vh_error_clear(errp);
-    }
+    vh_be_take_error(dev, errp);
     return r;
 }
 
@@ -178,7 +176,6 @@ static int answered(void *arg, int result, struct vh_msg *reply,
     if (post->foreign) {
         return 0; /* stays in its list until its thread syncs */
     }
-    TAILQ_REMOVE(&user->posts, post, entry);
     vh_error_move(&user->refusal, &post->error);
     free_post(post);
     return 0;
@@ -236,8 +233,6 @@ static int post(struct vhost_user *user, const struct vh_msg *msg, int queue,
         free_post(p);
     } else if (foreign) {
         TAILQ_INSERT_TAIL(&user->foreign, p, entry);
-    } else {
-        TAILQ_INSERT_TAIL(&user->posts, p, entry);
     }
     return r;
 }
@@ -398,13 +393,15 @@ int vh_user_dispatch(struct vhost_dev *dev)
     if (pthread_mutex_trylock(&user->lock) != 0) {
         return 0;
     }
-    if (!user->chan) {
-        r = vh_error(&err, -ENOTCONN, "vhost-user", VH_NO_QUEUE,
-                     "%s: not connected", user->name);
-    } else if (user->fault == 0) {
+    if (user->dev != dev || !user->chan) {
+        pthread_mutex_unlock(&user->lock);
+        return vh_be_fail(dev, -ENOTCONN, "vhost-user", VH_NO_QUEUE,
+                          "%s: not connected", user->name);
+    }
+    if (user->fault == 0) {
         r = vh_chan_dispatch(user->chan, &err);
     }
-    if (user->chan && vh_chan_fault(user->chan) != 0) {
+    if (vh_chan_fault(user->chan) != 0) {
         r = take_fault(user, &err) == -EPROTO ? -EPROTO : -ENOTCONN;
     }
     return vh_user_leave(user, r, &err);

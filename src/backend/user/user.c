@@ -62,7 +62,6 @@ static struct vhost_user *user_alloc(const struct vhost_user_options *options,
     pthread_mutex_init(&user->lock, NULL);
     user->socket_fd = -1;
     user->listen_fd = -1;
-    TAILQ_INIT(&user->posts);
     TAILQ_INIT(&user->foreign);
     if (options && copy_options(&user->options, options, errp) < 0) {
         vhost_user_free(user);

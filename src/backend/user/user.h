@@ -51,7 +51,6 @@ struct vh_user_post;
  * @unanswered: something was posted that wants an ack, and the back end
  *     has none to give
  * @control: the thread that last asked for anything but SET_VRING_CALL
- * @posts: acks and answers due
  * @foreign: SET_VRING_CALL posts of other threads, until they sync
  * @refusal: the first one that the control thread has not heard of
  * @mem: the regions that the back end has, if it has slots
@@ -82,7 +81,6 @@ struct vhost_user {
 
     bool unanswered;
     pthread_t control;
-    TAILQ_HEAD(, vh_user_post) posts;
     TAILQ_HEAD(, vh_user_post) foreign;
     struct vhost_error *refusal;
 
