@@ -10,6 +10,7 @@
 #ifndef VH_WIRE_CODEC_H
 #define VH_WIRE_CODEC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,7 +26,11 @@ struct vh_msg {
     union vh_payload payload;
 };
 
-/** vh_msg_init() - a request without payload or fds; flags: the version */
+/** vh_msg_init() - a request without payload or fds; flags: the version
+ *
+ * The payload is zero, so that padding is.  The other vh_msg_init_…() leave
+ * what is behind the payload as it was: do not make that longer.
+ */
 void vh_msg_init(struct vh_msg *msg, uint32_t request);
 
 /** vh_msg_init_u64() - a request with a u64 */
@@ -57,6 +62,15 @@ size_t vh_msg_encode(const struct vh_msg *msg, uint8_t *buf);
  * VH_MSG_PAYLOAD_MAX.
  */
 int vh_msg_decode_header(struct vh_msg *msg, const uint8_t *buf);
+
+/**
+ * vh_msg_decode_payload() - the bytes behind the header
+ * @msg: its header is decoded; the payload is filled in
+ * @buf: msg->size bytes
+ *
+ * What a short payload leaves out is zero.
+ */
+void vh_msg_decode_payload(struct vh_msg *msg, const uint8_t *buf);
 
 /**
  * vh_msg_check_request() - does a request fit its row?

@@ -23,8 +23,8 @@
 struct vh_sock;
 
 struct vh_sock_stats {
-    uint64_t messages; /* sent */
-    uint64_t received;
+    uint64_t messages; /* queued to be sent */
+    uint64_t received; /* whole messages */
     uint64_t send_calls;
     uint64_t recv_calls;
 };
@@ -49,6 +49,12 @@ int vh_sock_fd(const struct vh_sock *sock);
  */
 int vh_sock_queue(struct vh_sock *sock, const struct vh_msg *msg);
 
+/** vh_sock_queue_flags() - the same, with more flags
+ * @flags: added to those of @msg
+ */
+int vh_sock_queue_flags(struct vh_sock *sock, const struct vh_msg *msg,
+                        uint32_t flags);
+
 /** vh_sock_send() - send what is queued, as far as the socket takes it
  *
  * Never raises SIGPIPE.
@@ -64,9 +70,12 @@ bool vh_sock_wants_send(const struct vh_sock *sock);
 /** vh_sock_receive() - the next message, if it is there
  * @msg: filled in; its fds are given to the caller
  * @bulk: read ahead; no message with fds is due
+ * @why: set on failure: a constant string
  *
  * Return: 1 a message, 0 not yet, -ECONNRESET the peer has closed, -EPROTO it
- * broke the framing (then *why says how), or another negative errno.
+ * broke the framing, or another negative errno.  A failure is final: every
+ * later call returns it.  After anything but 1, what is in @msg means nothing,
+ * and holds no fds.
  */
 int vh_sock_receive(struct vh_sock *sock, struct vh_msg *msg, bool bulk,
                     const char **why);
