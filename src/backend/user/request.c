@@ -156,6 +156,20 @@ static void free_post(struct vh_user_post *post)
     free(post);
 }
 
+static int refused(const struct vhost_user *user, uint32_t request, int queue,
+                   struct vhost_error **errp)
+{
+    const char *name = vh_msg_name(VH_FROM_FRONT, request);
+
+    if (queue == VH_NO_QUEUE) {
+        return vh_error(errp, -EREMOTEIO, name, queue,
+                        "%s: the back end refused %s", user->name, name);
+    }
+    return vh_error(errp, -EREMOTEIO, name, queue,
+                    "%s: the back end refused %s of queue %d", user->name, name,
+                    queue);
+}
+
 /* The channel's own account of refusals is not asked: this one names whose. */
 static int answered(void *arg, int result, struct vh_msg *reply,
                     struct vhost_error **errp)
@@ -168,10 +182,7 @@ static int answered(void *arg, int result, struct vh_msg *reply,
         result = post->answer(user, result, reply, &post->error);
     }
     if (result == -EREMOTEIO) {
-        vh_error(&post->error, result,
-                 vh_msg_name(VH_FROM_FRONT, post->request), post->queue,
-                 "%s: the back end refused %s", user->name,
-                 vh_msg_name(VH_FROM_FRONT, post->request));
+        refused(user, post->request, post->queue, &post->error);
     }
     if (post->foreign) {
         return 0; /* stays in its list until its thread syncs */
@@ -306,10 +317,7 @@ int vh_user_call(struct vhost_user *user, const struct vh_msg *msg, int queue,
         r = barrier(user, errp);
     }
     if (r == 0 && call.result < 0) {
-        r = vh_error(errp, call.result,
-                     vh_msg_name(VH_FROM_FRONT, msg->request), queue,
-                     "%s: the back end refused %s", user->name,
-                     vh_msg_name(VH_FROM_FRONT, msg->request));
+        r = refused(user, msg->request, queue, errp);
     }
     return r;
 }
