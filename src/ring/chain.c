@@ -14,14 +14,6 @@
 #include "ring/chain.h"
 #include "util/atomic.h"
 
-void vh_chain_start(struct vh_chain *chain)
-{
-    chain->n_out = 0;
-    chain->n_in = 0;
-    chain->out_len = 0;
-    chain->in_len = 0;
-}
-
 /* At most @want bytes, so that no translation can make us count too much. */
 static void *find(const struct vh_chain_memory *memory, uint64_t gpa,
                   uint64_t want, uint64_t *got)
@@ -37,10 +29,13 @@ static void *find(const struct vh_chain_memory *memory, uint64_t gpa,
     return hva;
 }
 
-static const char *add_iovecs(struct vh_chain *chain,
-                              const struct vh_chain_memory *memory,
-                              uint64_t gpa, uint32_t len, uint16_t *count)
+const char *vh_chain_add_scattered(struct vh_chain *chain,
+                                   const struct vh_chain_memory *memory,
+                                   uint64_t gpa, uint32_t len, bool writable)
 {
+    if (gpa > UINT64_MAX - len) {
+        return "a piece of a buffer wraps around the address space";
+    }
     while (len > 0) {
         unsigned at = (unsigned)chain->n_out + chain->n_in;
         uint64_t got;
@@ -53,31 +48,11 @@ static const char *add_iovecs(struct vh_chain *chain,
             return "a buffer has more pieces than the device takes";
         }
         chain->iov[at] = (struct iovec){ hva, (size_t)got };
-        (*count)++;
+        *(writable ? &chain->n_in : &chain->n_out) += 1;
         gpa += got;
         len -= (uint32_t)got;
     }
     return NULL;
-}
-
-const char *vh_chain_add(struct vh_chain *chain,
-                         const struct vh_chain_memory *memory, uint64_t gpa,
-                         uint32_t len, bool writable)
-{
-    uint32_t *total = writable ? &chain->in_len : &chain->out_len;
-    uint16_t *count = writable ? &chain->n_in : &chain->n_out;
-
-    if (!writable && chain->n_in > 0) {
-        return "a readable piece follows a writable one";
-    }
-    if (len > UINT32_MAX - chain->out_len - chain->in_len) {
-        return "a buffer is longer than 4 GiB";
-    }
-    if (gpa > UINT64_MAX - len) {
-        return "a piece of a buffer wraps around the address space";
-    }
-    *total += len;
-    return add_iovecs(chain, memory, gpa, len, count);
 }
 
 bool vh_chain_copy(const struct vh_chain_memory *memory, void *dst,

@@ -19,7 +19,18 @@ struct vh_chain_memory {
 };
 
 /** vh_chain_start() - no piece yet */
-void vh_chain_start(struct vh_chain *chain);
+static inline void vh_chain_start(struct vh_chain *chain)
+{
+    chain->n_out = 0;
+    chain->n_in = 0;
+    chain->out_len = 0;
+    chain->in_len = 0;
+}
+
+/** vh_chain_add_scattered() - vh_chain_add() in full; counts iovecs only */
+const char *vh_chain_add_scattered(struct vh_chain *chain,
+                                   const struct vh_chain_memory *memory,
+                                   uint64_t gpa, uint32_t len, bool writable);
 
 /**
  * vh_chain_add() - the next piece
@@ -29,13 +40,38 @@ void vh_chain_start(struct vh_chain *chain);
  * @len: bytes; a piece of 0 bytes is legal, and adds nothing
  * @writable: by the device
  *
- * Adds an iovec for each region that the piece lies in.
+ * Adds an iovec for each region that the piece lies in.  Here for the piece
+ * that lies in one, as nearly all do; out of line for the others.
  *
  * Return: NULL, or in words what is wrong with it.
  */
-const char *vh_chain_add(struct vh_chain *chain,
-                         const struct vh_chain_memory *memory, uint64_t gpa,
-                         uint32_t len, bool writable);
+static inline const char *vh_chain_add(struct vh_chain *chain,
+                                       const struct vh_chain_memory *memory,
+                                       uint64_t gpa, uint32_t len,
+                                       bool writable)
+{
+    unsigned at = (unsigned)chain->n_out + chain->n_in;
+    uint64_t got = 0;
+    void *hva;
+
+    if (!writable && chain->n_in > 0) {
+        return "a readable piece follows a writable one";
+    }
+    if (((uint64_t)chain->out_len + chain->in_len + len) >> 32) {
+        return "a buffer is longer than 4 GiB";
+    }
+    if (len == 0) {
+        return NULL;
+    }
+    *(writable ? &chain->in_len : &chain->out_len) += len;
+    hva = memory->translate(memory->arg, gpa, len, &got);
+    if (!hva || got < len || at >= chain->iov_max) {
+        return vh_chain_add_scattered(chain, memory, gpa, len, writable);
+    }
+    chain->iov[at] = (struct iovec){ hva, len };
+    *(writable ? &chain->n_in : &chain->n_out) += 1;
+    return NULL;
+}
 
 /**
  * vh_chain_copy() - copy from the driver's memory, each byte read once

@@ -71,7 +71,10 @@ struct vh_devring {
     const char *broken;  /* why, or NULL */
 };
 
-/** vh_devring_new() - make the device side; as vh_ring_new() */
+/** vh_devring_new() - make the device side; as vh_ring_new()
+ *
+ * Goes on at the base, and writes used entries after those that are there.
+ */
 int vh_devring_new(struct vh_devring **ringp,
                    const struct vh_devring_config *config);
 
@@ -86,7 +89,8 @@ static inline void vh_devring_free(struct vh_devring *ring)
  * @chain: iov and iov_max set; the rest is filled in
  *
  * Return: 1 taken, 0 none, -EPROTO if the ring is (now) broken.  A chain that
- * needs more than iov_max iovecs breaks it too.
+ * needs more than iov_max iovecs breaks it too.  Pieces of no length give no
+ * iovec.  What was popped before may still be pushed.
  */
 static inline int vh_devring_pop(struct vh_devring *ring,
                                  struct vh_chain *chain)

@@ -6,20 +6,15 @@
  *
  * add() prepares a buffer, and nothing moves; publish() makes everything
  * prepared visible at once (one barrier) and says whether the doorbell must
- * be rung (at most once); take() collects what the device has used, any
- * number at a time.
- *
- * One table of operations per layout; the driver above does not know which
- * one runs.  Addresses are guest-physical (or IOVA).  The base is 32 bits, as
- * in struct vhost_vdev_queue.
+ * be rung; take() collects what the device has used, any number at a time.
+ * One table of operations per layout; the driver above does not know which one
+ * runs.  Addresses are guest-physical (or IOVA).
  *
  * Trust: the device's side of the ring is read once, checked, then used.  An
  * id that is not in flight, or a length beyond the buffer, makes the ring
  * broken: take() gives -EPROTO from then on.  The driver's own state is kept
  * in private memory, since the device can write to the descriptors too.
- *
- * Threads: one at a time.  Nothing allocates, locks or calls the system after
- * vh_ring_new().
+ * Threads: one at a time.  After vh_ring_new() nothing allocates or locks.
  */
 #ifndef VH_RING_RING_H
 #define VH_RING_RING_H
@@ -37,7 +32,6 @@ struct vh_sg {
     uint32_t len;
 };
 
-/* A buffer that the device has used. */
 struct vh_ring_used {
     void *cookie;
     uint32_t len; /* bytes that the device wrote, at most the writable ones */
@@ -49,14 +43,11 @@ struct vh_ring_config {
     void *desc;        /* the three areas, zeroed, in shared memory */
     void *driver;
     void *device;
-    /*
-     * Indirect tables: @size of them, @indirect_len entries of struct vh_desc
-     * each, in shared memory; NULL: none, whatever was negotiated.
-     */
+    /* Tables: as many as entries, in shared memory; NULL: never indirect. */
     void *indirect;
     uint64_t indirect_gpa;
-    uint16_t indirect_len;
-    uint32_t base;
+    uint16_t indirect_len; /* struct vh_desc in each */
+    uint32_t base;         /* 32 bits, as in struct vhost_vdev_queue */
 };
 
 struct vh_ring_ops {
@@ -84,9 +75,8 @@ struct vh_ring {
  * vh_ring_new() - make the driver side of a ring
  * @ringp: where to; untouched on failure
  * @config: copied; its memory is lent
- *
- * Return: 0; -EINVAL for a size that no ring can have; -ENOTSUP for a layout
- * that is not in this build; -ENOMEM.
+ * Return: 0; -EINVAL for a size that no ring can have, or areas not aligned
+ * (2.7); -ENOTSUP for a layout that is not in this build; -ENOMEM.
  */
 int vh_ring_new(struct vh_ring **ringp, const struct vh_ring_config *config);
 
@@ -105,11 +95,9 @@ static inline void vh_ring_free(struct vh_ring *ring)
  * @n_in: pieces that it writes; together at least 1
  * @cookie: comes back from vh_ring_take(); not NULL
  *
- * Uses one indirect descriptor where the buffer has several pieces and there
- * are tables for it.
- *
+ * Several pieces take one indirect descriptor, where there are tables for it.
  * Return: 0; -ENOSPC if there are not enough descriptors now; -E2BIG if there
- * never will be; -EPROTO if the ring is broken.
+ * never will be, or for 4 GiB or more; -EPROTO if the ring is broken.
  */
 static inline int vh_ring_add(struct vh_ring *ring, const struct vh_sg *sg,
                               unsigned n_out, unsigned n_in, void *cookie)
@@ -117,17 +105,13 @@ static inline int vh_ring_add(struct vh_ring *ring, const struct vh_sg *sg,
     return ring->ops->add(ring, sg, n_out, n_in, cookie);
 }
 
-/** vh_ring_publish() - show all of it to the device
- *
- * Return: true if the device wants its doorbell rung.
- */
+/** vh_ring_publish() - show it all; true if the device wants its doorbell */
 static inline bool vh_ring_publish(struct vh_ring *ring)
 {
     return ring->ops->publish(ring);
 }
 
 /** vh_ring_take() - collect used buffers
- *
  * Return: how many, 0 if none, -EPROTO if the ring is (now) broken; those
  * taken before the fault are returned first.
  */
@@ -138,7 +122,6 @@ static inline int vh_ring_take(struct vh_ring *ring, struct vh_ring_used *used,
 }
 
 /** vh_ring_enable_call() - ask to be called at the next used buffer
- *
  * Return: true if there is one already: then take it, as no call may come.
  */
 static inline bool vh_ring_enable_call(struct vh_ring *ring)
@@ -152,7 +135,7 @@ static inline void vh_ring_disable_call(struct vh_ring *ring)
     ring->ops->disable_call(ring);
 }
 
-/** vh_ring_has_used() - is there something to take? */
+/** vh_ring_has_used() - is there something to take?  Also: an error, once */
 static inline bool vh_ring_has_used(const struct vh_ring *ring)
 {
     return ring->ops->has_used(ring);

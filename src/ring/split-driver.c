@@ -62,55 +62,110 @@ static struct split_ring *split(struct vh_ring *ring)
     return (struct split_ring *)ring;
 }
 
-static uint64_t total_len(const struct vh_sg *sg, unsigned n)
+/* The last step of adding: nothing before it has changed any account. */
+static void commit(struct split_ring *s, uint16_t tail, unsigned n_desc,
+                   uint32_t in_len, void *cookie)
 {
-    uint64_t len = 0;
+    uint16_t head = s->free_head;
+    uint16_t rest = s->slots[tail].next;
+    struct slot *slot = &s->slots[head];
 
-    for (unsigned i = 0; i < n; i++) {
-        len += sg[i].len;
+    slot->cookie = cookie;
+    slot->in_len = in_len;
+    slot->n_desc = (uint16_t)n_desc;
+    s->free_head = rest;
+    s->ring.n_free -= n_desc;
+    s->ring.n_inflight++;
+    s->areas.avail->ring[s->avail_idx++ & s->areas.mask] = vh_le16(head);
+}
+
+/* What add() was given, and what becomes known as descriptors are written. */
+struct filling {
+    const struct vh_sg *sg;
+    unsigned n_out;
+    unsigned n;
+    uint64_t len;
+    uint64_t in_len;
+};
+
+static inline void fill(struct filling *f, unsigned i, struct vh_desc *desc,
+                        uint16_t next)
+{
+    uint32_t len = f->sg[i].len;
+    uint32_t flags = i + 1 < f->n ? VH_DESC_F_NEXT : 0;
+
+    f->len += len;
+    if (i >= f->n_out) {
+        flags |= VH_DESC_F_WRITE;
+        f->in_len += len;
     }
-    return len;
+    vh_split_desc_store(desc, f->sg[i].addr, len, flags, next);
 }
 
 /* One descriptor for each piece, linked.  Gives the last one. */
-static uint16_t fill_direct(struct split_ring *s, const struct vh_sg *sg,
-                            unsigned n_out, unsigned n)
+static uint16_t fill_direct(struct split_ring *s, struct filling *f)
 {
-    struct vh_desc *desc = s->areas.desc;
     uint16_t at = s->free_head;
+    uint16_t tail = at;
 
-    for (unsigned i = 0; i < n - 1; i++) {
+    for (unsigned i = 0; i < f->n; i++) {
         uint16_t next = s->slots[at].next;
 
-        vh_split_desc_store(&desc[at], sg[i].addr, sg[i].len,
-                            VH_DESC_F_NEXT | (i < n_out ? 0 : VH_DESC_F_WRITE),
-                            next);
+        fill(f, i, &s->areas.desc[at], next);
+        tail = at;
         at = next;
     }
-    vh_split_desc_store(&desc[at], sg[n - 1].addr, sg[n - 1].len,
-                        n - 1 < n_out ? 0 : VH_DESC_F_WRITE, 0);
-    return at;
+    return tail;
 }
 
 /* Each descriptor has a table of its own, so none must be looked for. */
-static uint16_t fill_indirect(struct split_ring *s, const struct vh_sg *sg,
-                              unsigned n_out, unsigned n)
+static uint16_t fill_indirect(struct split_ring *s, struct filling *f)
 {
     uint16_t head = s->free_head;
     uint32_t first = head * s->table_len;
     struct vh_desc *table = s->tables + first;
 
-    for (unsigned i = 0; i < n - 1; i++) {
-        vh_split_desc_store(&table[i], sg[i].addr, sg[i].len,
-                            VH_DESC_F_NEXT | (i < n_out ? 0 : VH_DESC_F_WRITE),
-                            i + 1);
+    for (unsigned i = 0; i < f->n; i++) {
+        fill(f, i, &table[i], (uint16_t)(i + 1));
     }
-    vh_split_desc_store(&table[n - 1], sg[n - 1].addr, sg[n - 1].len,
-                        n - 1 < n_out ? 0 : VH_DESC_F_WRITE, 0);
     vh_split_desc_store(&s->areas.desc[head],
                         s->tables_gpa + first * sizeof(*table),
-                        n * (uint32_t)sizeof(*table), VH_DESC_F_INDIRECT, 0);
+                        f->n * (uint32_t)sizeof(*table), VH_DESC_F_INDIRECT, 0);
     return head;
+}
+
+/*
+ * Not inlined, so that what follows for several pieces costs a buffer of one
+ * piece no register.
+ */
+static __attribute__((noinline)) int add_pieces(struct split_ring *s,
+                                                const struct vh_sg *sg,
+                                                unsigned n_out, unsigned n_in,
+                                                void *cookie)
+{
+    struct filling f = { .sg = sg, .n_out = n_out, .n = n_out + n_in };
+    uint32_t size = s->ring.size;
+    bool indirect = f.n <= s->table_len;
+    unsigned n_desc = indirect ? 1 : f.n;
+    uint16_t tail;
+
+    if (s->ring.broken) {
+        return -EPROTO;
+    }
+    /* Not even an indirect table may be longer than the ring (2.7.5.3.1). */
+    if (n_out > size || n_in > size - n_out) {
+        return -E2BIG;
+    }
+    assert(f.n > 0 && cookie);
+    if (n_desc > s->ring.n_free) {
+        return -ENOSPC;
+    }
+    tail = indirect ? fill_indirect(s, &f) : fill_direct(s, &f);
+    if (f.len > UINT32_MAX) {
+        return -E2BIG;
+    }
+    commit(s, tail, n_desc, (uint32_t)f.in_len, cookie);
+    return 0;
 }
 
 static int split_add(struct vh_ring *ring, const struct vh_sg *sg,
@@ -118,37 +173,20 @@ static int split_add(struct vh_ring *ring, const struct vh_sg *sg,
 {
     struct split_ring *s = split(ring);
     uint16_t head = s->free_head;
-    unsigned n = n_out + n_in;
-    bool indirect = n > 1 && n <= s->table_len;
-    unsigned n_desc = indirect ? 1 : n;
-    uint64_t in_len;
-    uint16_t tail;
 
+    if ((n_out | n_in) != 1 || n_out == n_in) {
+        return add_pieces(s, sg, n_out, n_in, cookie);
+    }
     if (ring->broken) {
         return -EPROTO;
     }
-    /* Not even an indirect table may be longer than the ring (2.7.5.3.1). */
-    if (n_out > ring->size || n_in > ring->size - n_out) {
-        return -E2BIG;
-    }
-    assert(n > 0 && cookie);
-    if (n_desc > ring->n_free) {
+    if (ring->n_free == 0) {
         return -ENOSPC;
     }
-    in_len = total_len(sg + n_out, n_in);
-    if (total_len(sg, n_out) + in_len > UINT32_MAX) {
-        return -E2BIG;
-    }
-    tail = indirect ? fill_indirect(s, sg, n_out, n)
-                    : fill_direct(s, sg, n_out, n);
-
-    s->slots[head].cookie = cookie;
-    s->slots[head].in_len = (uint32_t)in_len;
-    s->slots[head].n_desc = (uint16_t)n_desc;
-    s->free_head = s->slots[tail].next;
-    ring->n_free -= n_desc;
-    ring->n_inflight++;
-    s->areas.avail->ring[s->avail_idx++ & s->areas.mask] = vh_le16(head);
+    assert(cookie);
+    vh_split_desc_store(&s->areas.desc[head], sg->addr, sg->len,
+                        n_in ? VH_DESC_F_WRITE : 0, 0);
+    commit(s, head, 1, n_in ? sg->len : 0, cookie);
     return 0;
 }
 
@@ -200,27 +238,9 @@ static unsigned count_used(struct split_ring *s, unsigned max)
     return n < max ? n : max;
 }
 
-static void release_chain(struct split_ring *s, uint16_t head)
+static const char *check_used(const struct split_ring *s, uint32_t id,
+                              uint32_t len)
 {
-    uint16_t tail = head;
-
-    for (unsigned i = 1; i < s->slots[head].n_desc; i++) {
-        tail = s->slots[tail].next;
-    }
-    s->slots[tail].next = s->free_head;
-    s->slots[head].cookie = NULL;
-    s->free_head = head;
-    s->ring.n_free += s->slots[head].n_desc;
-    s->ring.n_inflight--;
-}
-
-static const char *take_one(struct split_ring *s, struct vh_ring_used *used)
-{
-    const struct vh_used_elem *elem =
-        &s->areas.used->ring[s->last_used & s->areas.mask];
-    uint32_t id = vh_le32(VH_READ_ONCE(elem->id));
-    uint32_t len = vh_le32(VH_READ_ONCE(elem->len));
-
     if (id >= s->ring.size) {
         return "used id out of range";
     }
@@ -230,11 +250,54 @@ static const char *take_one(struct split_ring *s, struct vh_ring_used *used)
     if (len > s->slots[id].in_len) {
         return "used length beyond the writable part of the buffer";
     }
-    used->cookie = s->slots[id].cookie;
-    used->len = len;
-    release_chain(s, (uint16_t)id);
-    s->last_used++;
     return NULL;
+}
+
+/* Puts the chain before the free list; the caller moves the list's head. */
+static void release(struct split_ring *s, struct slot *slot, uint16_t free_head)
+{
+    struct slot *tail = slot;
+
+    for (unsigned i = slot->n_desc; i > 1; i--) {
+        tail = &s->slots[tail->next];
+    }
+    tail->next = free_head;
+    slot->cookie = NULL;
+}
+
+/* Locals, as each store through @used might change *s for all C knows. */
+static unsigned take_some(struct split_ring *s, struct vh_ring_used *used,
+                          unsigned n)
+{
+    const struct vh_used_elem *elems = s->areas.used->ring;
+    uint16_t at = s->last_used, mask = s->areas.mask;
+    uint16_t free_head = s->free_head;
+    unsigned n_desc = 0;
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        const struct vh_used_elem *elem = &elems[at & mask];
+        uint32_t id = vh_le32(VH_READ_ONCE(elem->id));
+        uint32_t len = vh_le32(VH_READ_ONCE(elem->len));
+        const char *wrong = check_used(s, id, len);
+        struct slot *slot;
+
+        if (wrong) {
+            s->ring.broken = wrong;
+            break;
+        }
+        slot = &s->slots[id];
+        used[i] = (struct vh_ring_used){ slot->cookie, len };
+        n_desc += slot->n_desc;
+        release(s, slot, free_head);
+        free_head = (uint16_t)id;
+        at++;
+    }
+    s->last_used = at;
+    s->free_head = free_head;
+    s->ring.n_free += n_desc;
+    s->ring.n_inflight -= i;
+    return i;
 }
 
 static int split_take(struct vh_ring *ring, struct vh_ring_used *used,
@@ -242,17 +305,13 @@ static int split_take(struct vh_ring *ring, struct vh_ring_used *used,
 {
     struct split_ring *s = split(ring);
     unsigned n = ring->broken ? 0 : count_used(s, max);
-    unsigned i = 0;
 
-    while (i < n && !ring->broken) {
-        ring->broken = take_one(s, &used[i]);
-        i += !ring->broken;
-    }
-    if (i == 0 && ring->broken) {
+    n = take_some(s, used, n);
+    if (n == 0 && ring->broken) {
         s->told = true;
         return -EPROTO;
     }
-    return (int)i;
+    return (int)n;
 }
 
 /*
