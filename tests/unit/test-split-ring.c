@@ -217,6 +217,7 @@ static void check_pieces(const struct model *m, const struct buf *buf,
         while (gpa < end) {
             assert_true(at < n_iov);
             assert_int_equal(rig_gpa(&m->rig, iov[at].iov_base), gpa);
+            assert_true(gpa % RIG_REGION + iov[at].iov_len <= RIG_REGION);
             gpa += iov[at++].iov_len;
         }
         assert_int_equal(gpa, end);
