@@ -1,29 +1,42 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What is due stands in a ring buffer, oldest first: a back end answers in
- * the order of the requests, so an answer belongs to the first entry, or is a
- * fault.
+ * What is due stands in a list, oldest first; a back end answers in order, so
+ * each message that comes must be the answer to the first of them.  Nothing
+ * is searched, and an answer out of order is a fault.
  *
- * Receiving is in bulk as long as no answer that is due may carry an fd, by
- * the table; acknowledgements of a whole start then come in a few calls.
+ * wait() has one deadline for all that is due: the longest that any of it
+ * asks for, counted from the beginning.  Answers that trickle in do not
+ * extend it, so a peer that dribbles gains no time.
+ *
+ * Reading is in bulk unless something due may bring fds: with 64 acks due,
+ * one recvmsg(2) rather than 128.
+ *
+ * done() may post, and posting may move the list: what is due is copied out
+ * of the list before its done() is called.
+ *
+ * vhost-user specification, "Communication" and "REPLY_ACK".
  */
+#include "wire/chan.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/clock.h"
 #include "util/error.h"
 #include "util/fd.h"
-#include "wire/chan.h"
+#include "util/trace.h"
 #include "wire/sock.h"
 
+#define DUE_FIRST_SIZE 64u
+
 struct due {
-    uint16_t request;
+    uint32_t request;
     bool ack;
-    bool may_carry_fd;
-    uint8_t patience;
+    bool may_bring_fds;
+    enum vh_patience patience;
     int queue;
     vh_chan_done_fn *done;
     void *arg;
@@ -32,20 +45,322 @@ struct due {
 struct vh_chan {
     struct vh_sock *sock;
     struct vh_chan_options options;
-    uint64_t round_trips;
-    uint64_t poll_calls;
-
-    struct due *due; /* a ring buffer of due_room entries */
-    size_t due_room; /* a power of two */
-    size_t due_first;
-    size_t n_due;
-    size_t n_fd_due; /* those that may carry an fd */
-
+    struct vh_chan_stats stats;
+    struct due *due;
+    size_t due_size;
+    size_t first; /* due[first] to due[end - 1] are due */
+    size_t end;
+    unsigned n_may_bring_fds;
+    bool waiting; /* inside vh_chan_wait() */
+    unsigned patience_ms;
+    int64_t deadline;
     int fault;
-    struct vhost_error *fault_error;
+    struct vhost_error *error;   /* what the fault is */
     struct vhost_error *refusal; /* the first since the last wait */
-    struct vh_msg msg;           /* being received */
 };
+
+/* What is due */
+
+static const char *due_name(const struct due *due)
+{
+    return vh_msg_name(VH_FROM_FRONT, due->request);
+}
+
+static bool is_due(const struct vh_chan *chan)
+{
+    return chan->first < chan->end;
+}
+
+unsigned vh_chan_n_due(const struct vh_chan *chan)
+{
+    return (unsigned)(chan->end - chan->first);
+}
+
+static int due_reserve(struct vh_chan *chan)
+{
+    size_t n = chan->end - chan->first;
+    size_t size = chan->due_size ? chan->due_size * 2 : DUE_FIRST_SIZE;
+    struct due *due;
+
+    if (chan->end < chan->due_size) {
+        return 0;
+    }
+    if (chan->first > n) { /* at least half is free: the move pays */
+        memmove(chan->due, chan->due + chan->first, n * sizeof(*due));
+        chan->first = 0;
+        chan->end = n;
+        return 0;
+    }
+    due = realloc(chan->due, size * sizeof(*due));
+    if (!due) {
+        return -ENOMEM;
+    }
+    chan->due = due;
+    chan->due_size = size;
+    return 0;
+}
+
+static void due_push(struct vh_chan *chan, const struct due *due)
+{
+    chan->due[chan->end++] = *due;
+    chan->n_may_bring_fds += due->may_bring_fds ? 1 : 0;
+}
+
+static struct due due_pop(struct vh_chan *chan)
+{
+    struct due due = chan->due[chan->first++];
+
+    chan->n_may_bring_fds -= due.may_bring_fds ? 1 : 0;
+    if (!is_due(chan)) {
+        chan->first = 0;
+        chan->end = 0;
+    }
+    return due;
+}
+
+/* Faults and refusals */
+
+/* The channel is over; chan->error has the words.  Return: @code. */
+static int end_chan(struct vh_chan *chan, int code)
+{
+    vh_trace2(chan_fault, chan, code);
+    chan->fault = code;
+    while (is_due(chan)) {
+        struct due due = due_pop(chan);
+        struct vhost_error *err = NULL;
+
+        if (due.done) {
+            due.done(due.arg, code, NULL, &err);
+        }
+        vh_error_clear(&err); /* the fault came first */
+    }
+    return code;
+}
+
+static int report_fault(const struct vh_chan *chan, struct vhost_error **errp)
+{
+    vh_error_copy(errp, chan->error);
+    return chan->fault;
+}
+
+static int fault_gone(struct vh_chan *chan)
+{
+    const struct due *due = is_due(chan) ? &chan->due[chan->first] : NULL;
+
+    if (due) {
+        vh_error(&chan->error, -ECONNRESET, due_name(due), due->queue,
+                 "the back end closed the connection while %s was due",
+                 due_name(due));
+    } else {
+        vh_error(&chan->error, -ECONNRESET, "recvmsg", VH_NO_QUEUE,
+                 "the back end closed the connection");
+    }
+    return end_chan(chan, -ECONNRESET);
+}
+
+/* The socket failed, with @code; @why may be NULL. */
+static int fault_socket(struct vh_chan *chan, int code, const char *operation,
+                        const char *why)
+{
+    const struct due *due = is_due(chan) ? &chan->due[chan->first] : NULL;
+
+    if (code == -ECONNRESET) {
+        return fault_gone(chan);
+    }
+    if (code == -EPROTO && due) {
+        vh_error(&chan->error, code, due_name(due), due->queue,
+                 "the back end broke the protocol while %s was due: %s",
+                 due_name(due), why);
+    } else if (code == -EPROTO) {
+        vh_error(&chan->error, code, operation, VH_NO_QUEUE,
+                 "the back end broke the protocol: %s", why);
+    } else {
+        vh_error(&chan->error, code, operation, VH_NO_QUEUE, "%s: %s",
+                 operation, strerror(-code));
+    }
+    return end_chan(chan, code);
+}
+
+static int fault_late(struct vh_chan *chan)
+{
+    bool whole = chan->patience_ms % 1000 == 0;
+    unsigned n = whole ? chan->patience_ms / 1000 : chan->patience_ms;
+    const char *unit = whole ? "s" : "ms";
+
+    if (is_due(chan)) {
+        const struct due *due = &chan->due[chan->first];
+
+        vh_error(&chan->error, -ETIMEDOUT, due_name(due), due->queue,
+                 "no answer to %s within %u %s", due_name(due), n, unit);
+    } else {
+        vh_error(&chan->error, -ETIMEDOUT, "sendmsg", VH_NO_QUEUE,
+                 "the back end took no message within %u %s", n, unit);
+    }
+    return end_chan(chan, -ETIMEDOUT);
+}
+
+static int fault_unasked(struct vh_chan *chan, const struct vh_msg *msg)
+{
+    vh_error(&chan->error, -EPROTO, vh_msg_name(VH_FROM_FRONT, msg->request),
+             VH_NO_QUEUE, "a message %u came where nothing was due",
+             msg->request);
+    return end_chan(chan, -EPROTO);
+}
+
+static int fault_order(struct vh_chan *chan, const struct due *due,
+                       const struct vh_msg *msg)
+{
+    vh_error(&chan->error, -EPROTO, due_name(due), due->queue,
+             "a reply to request %u came where %s was due", msg->request,
+             due_name(due));
+    return end_chan(chan, -EPROTO);
+}
+
+static void reply_bounds(const struct due *due, unsigned *min, unsigned *max)
+{
+    const struct vh_msg_row *row = vh_msg_row(VH_FROM_FRONT, due->request);
+
+    *min = due->ack ? sizeof(uint64_t) : row->reply_min;
+    *max = due->ack ? sizeof(uint64_t) : row->reply_max;
+}
+
+static int fault_reply(struct vh_chan *chan, const struct due *due,
+                       const struct vh_msg *msg, const char *why)
+{
+    const char *name = due_name(due);
+    unsigned min;
+    unsigned max;
+
+    reply_bounds(due, &min, &max);
+    if (msg->size >= min && msg->size <= max) {
+        vh_error(&chan->error, -EPROTO, name, due->queue,
+                 "reply to %s: %s (flags 0x%x, size %u, %u fds)", name, why,
+                 msg->flags, msg->size, msg->n_fds);
+    } else if (min == max) {
+        vh_error(&chan->error, -EPROTO, name, due->queue,
+                 "reply to %s: size %u, %u expected", name, msg->size, min);
+    } else {
+        vh_error(&chan->error, -EPROTO, name, due->queue,
+                 "reply to %s: size %u, %u to %u expected", name, msg->size,
+                 min, max);
+    }
+    return end_chan(chan, -EPROTO);
+}
+
+/* Answers */
+
+static void refuse(struct vh_chan *chan, const struct due *due, uint64_t code)
+{
+    if (due->queue >= 0) {
+        vh_error(&chan->refusal, -EREMOTEIO, due_name(due), due->queue,
+                 "the back end refused %s (queue %d): error %llu",
+                 due_name(due), due->queue, (unsigned long long)code);
+    } else {
+        vh_error(&chan->refusal, -EREMOTEIO, due_name(due), due->queue,
+                 "the back end refused %s: error %llu", due_name(due),
+                 (unsigned long long)code);
+    }
+}
+
+/* Hand @reply to whoever waits for it; NULL if the back end refused. */
+static void tell(struct vh_chan *chan, const struct due *due,
+                 struct vh_msg *reply)
+{
+    struct vhost_error *err = NULL;
+    int r;
+
+    if (!due->done) {
+        return;
+    }
+    r = due->done(due->arg, reply ? 0 : -EREMOTEIO, reply, &err);
+    if (r < 0) {
+        vh_error(&err, r, due_name(due), due->queue,
+                 "the answer to %s makes no sense", due_name(due));
+        vh_error_move(&chan->refusal, &err);
+    }
+    vh_error_clear(&err);
+}
+
+static int answer(struct vh_chan *chan, struct vh_msg *msg)
+{
+    const struct due *head = &chan->due[chan->first];
+    const char *why = NULL;
+    struct due due;
+
+    if (msg->request != head->request) {
+        return fault_order(chan, head, msg);
+    }
+    if (vh_msg_check_reply(VH_FROM_FRONT, head->request, head->ack, msg, &why) <
+        0) {
+        return fault_reply(chan, head, msg, why);
+    }
+    due = due_pop(chan);
+    chan->stats.replies++;
+    if (due.ack && msg->payload.u64 != 0) {
+        refuse(chan, &due, msg->payload.u64);
+        tell(chan, &due, NULL);
+    } else {
+        tell(chan, &due, msg);
+    }
+    return 0;
+}
+
+/* A message has come: answer what is due, or end the channel. */
+static int take_message(struct vh_chan *chan, struct vh_msg *msg)
+{
+    int r = is_due(chan) ? answer(chan, msg) : fault_unasked(chan, msg);
+
+    vh_msg_close_fds(msg);
+    return r;
+}
+
+/* Read one message.  Return: 1 it was dealt with, 0 none is there, fault. */
+static int receive_one(struct vh_chan *chan)
+{
+    struct vh_msg msg;
+    const char *why = NULL;
+    int r = vh_sock_receive(chan->sock, &msg, chan->n_may_bring_fds == 0, &why);
+
+    if (r < 0) {
+        return fault_socket(chan, r, "recvmsg", why);
+    }
+    if (r == 0) {
+        return 0;
+    }
+    r = take_message(chan, &msg);
+    return r < 0 ? r : 1;
+}
+
+/* Read what is there, but no more than what is due. */
+static int receive_due(struct vh_chan *chan)
+{
+    int r = 1;
+
+    while (r > 0 && is_due(chan)) {
+        r = receive_one(chan);
+    }
+    return r < 0 ? r : 0;
+}
+
+/*
+ * Send what the socket takes.  A peer that is gone may have left answers,
+ * such as the refusal that explains why it went: those are read first.
+ */
+static int send_queued(struct vh_chan *chan)
+{
+    int r = vh_sock_send(chan->sock);
+
+    if (r >= 0) {
+        return 0;
+    }
+    if (r == -ECONNRESET) {
+        receive_due(chan);
+    }
+    return chan->fault ? chan->fault
+                       : fault_socket(chan, r, "sendmsg", "sending failed");
+}
+
+/* Requests */
 
 int vh_chan_new(struct vh_chan **chanp, int fd,
                 const struct vh_chan_options *options)
@@ -67,329 +382,188 @@ int vh_chan_new(struct vh_chan **chanp, int fd,
     return 0;
 }
 
-static const char *name_of(const struct due *due)
-{
-    return vh_msg_name(VH_FROM_FRONT, due->request);
-}
-
-static struct due pop_due(struct vh_chan *chan)
-{
-    struct due due = chan->due[chan->due_first];
-
-    chan->due_first = (chan->due_first + 1) & (chan->due_room - 1);
-    chan->n_due--;
-    chan->n_fd_due -= due.may_carry_fd;
-    return due;
-}
-
-static int grow_due(struct vh_chan *chan)
-{
-    size_t room = chan->due_room ? chan->due_room * 2 : 64;
-    struct due *due;
-
-    if (chan->n_due < chan->due_room) {
-        return 0;
-    }
-    due = calloc(room, sizeof(*due));
-    if (!due) {
-        return -ENOMEM;
-    }
-    for (size_t i = 0; i < chan->n_due; i++) {
-        due[i] = chan->due[(chan->due_first + i) & (chan->due_room - 1)];
-    }
-    free(chan->due);
-    chan->due = due;
-    chan->due_room = room;
-    chan->due_first = 0;
-    return 0;
-}
-
-/* Ends the channel: everything that is due is answered with the fault. */
-static int fail(struct vh_chan *chan, int code, struct vhost_error *error)
-{
-    chan->fault = code;
-    chan->fault_error = error;
-    while (chan->n_due > 0) {
-        struct due due = pop_due(chan);
-
-        if (due.done) {
-            due.done(due.arg, code, NULL, NULL);
-        }
-    }
-    return code;
-}
-
-static int fail_gone(struct vh_chan *chan, int code, const char *why)
-{
-    const struct due *due = &chan->due[chan->due_first];
-    struct vhost_error *error = NULL;
-    const char *what = why ? why : "closed the connection";
-
-    if (code != -ECONNRESET) {
-        what = strerror(-code);
-    }
-    if (chan->n_due > 0) {
-        vh_error(&error, code, name_of(due), due->queue,
-                 "the back end %s while an answer to %s was due", what,
-                 name_of(due));
-    } else {
-        vh_error(&error, code, "recvmsg", VH_NO_QUEUE, "the back end %s", what);
-    }
-    return fail(chan, code, error);
-}
-
-static int fail_protocol(struct vh_chan *chan, const char *request, int queue,
-                         const char *why)
-{
-    struct vhost_error *error = NULL;
-
-    vh_error(&error, -EPROTO, request, queue,
-             "the back end broke the protocol in its answer to %s: %s", request,
-             why);
-    return fail(chan, -EPROTO, error);
-}
-
-static int fail_late(struct vh_chan *chan, unsigned ms)
-{
-    const struct due *due = &chan->due[chan->due_first];
-    struct vhost_error *error = NULL;
-
-    vh_error(&error, -ETIMEDOUT, name_of(due), due->queue,
-             "no answer to %s within %g s", name_of(due), ms / 1000.0);
-    return fail(chan, -ETIMEDOUT, error);
-}
-
 void vh_chan_free(struct vh_chan *chan)
 {
     if (!chan) {
         return;
     }
+    assert(!chan->waiting);
     if (!chan->fault) {
-        fail(chan, -ECONNRESET, NULL);
+        end_chan(chan, -ECONNRESET);
     }
     vh_sock_free(chan->sock);
-    vh_error_clear(&chan->fault_error);
+    vh_error_clear(&chan->error);
     vh_error_clear(&chan->refusal);
     free(chan->due);
     free(chan);
 }
 
-static bool reply_may_carry_fd(uint32_t request)
+static unsigned patience_ms(const struct vh_chan *chan,
+                            enum vh_patience patience)
 {
-    const struct vh_msg_row *row = vh_msg_row(VH_FROM_FRONT, request);
+    return patience == VH_PATIENCE_LONG ? chan->options.long_deadline_ms
+                                        : chan->options.deadline_ms;
+}
 
-    return row && row->reply_fds_max > 0;
+static void set_deadline(struct vh_chan *chan, unsigned ms)
+{
+    chan->patience_ms = ms;
+    chan->deadline = vh_deadline_in(ms);
+}
+
+/* The longest patience that anything due asks for. */
+static void begin_wait(struct vh_chan *chan)
+{
+    unsigned longest = patience_ms(chan, VH_PATIENCE_SHORT);
+
+    for (size_t i = chan->first; i < chan->end; i++) {
+        unsigned ms = patience_ms(chan, chan->due[i].patience);
+
+        longest = ms > longest ? ms : longest;
+    }
+    set_deadline(chan, longest);
+    chan->stats.round_trips += is_due(chan) ? 1 : 0;
+    chan->waiting = true;
+}
+
+/* A request posted by done() has its patience from now. */
+static void extend_wait(struct vh_chan *chan, unsigned ms)
+{
+    if (chan->waiting && vh_deadline_in(ms) > chan->deadline) {
+        set_deadline(chan, ms);
+    }
+}
+
+static int queue_message(struct vh_chan *chan, const struct vh_msg *msg,
+                         uint32_t flags)
+{
+    int r = vh_sock_queue_flags(chan->sock, msg, flags);
+
+    if (r != -ENOBUFS) {
+        return r;
+    }
+    /* An error is left to wait(): inside done() nothing may end the channel. */
+    (void)vh_sock_send(chan->sock);
+    return vh_sock_queue_flags(chan->sock, msg, flags);
 }
 
 int vh_chan_post(struct vh_chan *chan, const struct vh_msg *msg,
                  enum vh_expect expect, enum vh_patience patience, int queue,
                  vh_chan_done_fn *done, void *arg)
 {
-    uint32_t flags = msg->flags;
-    struct vh_msg *copy = (struct vh_msg *)msg;
-    int r = chan->fault;
+    const struct vh_msg_row *row = vh_msg_row(VH_FROM_FRONT, msg->request);
+    bool ack = expect == VH_EXPECT_ACK;
+    int r;
 
-    if (r == 0 && expect != VH_EXPECT_NOTHING) {
-        r = grow_due(chan);
+    if (chan->fault) {
+        return chan->fault;
     }
+    if (!row && expect != VH_EXPECT_NOTHING) {
+        return -EINVAL; /* nobody could check the answer */
+    }
+    r = due_reserve(chan);
     if (r == 0) {
-        /* Only the header is ours to change, and only for the copy. */
-        copy->flags |= expect == VH_EXPECT_ACK ? VH_MSG_F_NEED_REPLY : 0;
-        r = vh_sock_queue(chan->sock, copy);
-        copy->flags = flags;
+        r = queue_message(chan, msg, ack ? VH_MSG_F_NEED_REPLY : 0);
     }
     if (r < 0 || expect == VH_EXPECT_NOTHING) {
         return r;
     }
-    chan->due[(chan->due_first + chan->n_due) & (chan->due_room - 1)] =
-        (struct due){
-            .request = (uint16_t)msg->request,
-            .ack = expect == VH_EXPECT_ACK,
-            .may_carry_fd =
-                expect == VH_EXPECT_REPLY && reply_may_carry_fd(msg->request),
-            .patience = (uint8_t)patience,
-            .queue = queue,
-            .done = done,
-            .arg = arg,
-        };
-    chan->n_fd_due +=
-        expect == VH_EXPECT_REPLY && reply_may_carry_fd(msg->request);
-    chan->n_due++;
+    due_push(chan, &(struct due){
+                       .request = msg->request,
+                       .ack = ack,
+                       .may_bring_fds = !ack && row->reply_fds_max > 0,
+                       .patience = patience,
+                       .queue = queue,
+                       .done = done,
+                       .arg = arg,
+                   });
+    extend_wait(chan, patience_ms(chan, patience));
     return 0;
 }
 
-static void refuse(struct vh_chan *chan, const struct due *due, uint64_t value)
-{
-    char which[32] = "";
+/* Waiting */
 
-    if (due->queue >= 0) {
-        snprintf(which, sizeof(which), " for queue %d", due->queue);
-    }
-    vh_error(&chan->refusal, -EREMOTEIO, name_of(due), due->queue,
-             "the back end refused %s%s: error %llu", name_of(due), which,
-             (unsigned long long)value);
+static bool is_busy(const struct vh_chan *chan)
+{
+    return is_due(chan) || vh_sock_wants_send(chan->sock);
 }
 
-/* An answer, for the request that waits longest. */
-static int match(struct vh_chan *chan, struct vh_msg *msg)
+/* Return: events that poll(2) saw, 0 none, or the fault. */
+static int poll_once(struct vh_chan *chan)
 {
-    const char *why = NULL;
-    struct due due;
-    int result = 0;
+    struct pollfd pfd = { .fd = vh_sock_fd(chan->sock) };
+    int n;
 
-    if (chan->n_due == 0) {
-        vh_msg_close_fds(msg);
-        return fail_protocol(chan, vh_msg_name(VH_FROM_FRONT, msg->request),
-                             VH_NO_QUEUE, "nothing was asked");
+    pfd.events = (short)((is_due(chan) ? POLLIN : 0) |
+                         (vh_sock_wants_send(chan->sock) ? POLLOUT : 0));
+    chan->stats.poll_calls++;
+    n = poll(&pfd, 1, vh_deadline_left_ms(chan->deadline));
+    if (n < 0 && errno != EINTR) {
+        return fault_socket(chan, -errno, "poll", NULL);
     }
-    due = chan->due[chan->due_first];
-    if (vh_msg_check_reply(VH_FROM_FRONT, due.request, due.ack, msg, &why) <
-        0) {
-        vh_msg_close_fds(msg);
-        return fail_protocol(chan, name_of(&due), due.queue, why);
-    }
-    pop_due(chan);
-    if (due.ack && msg->payload.u64 != 0) {
-        refuse(chan, &due, msg->payload.u64);
-        result = -EREMOTEIO;
-    }
-    if (due.done) {
-        struct vhost_error *error = NULL;
-        int r = due.done(due.arg, result, result ? NULL : msg, &error);
-
-        if (r < 0 && result == 0) {
-            vh_error(&error, r, name_of(&due), due.queue,
-                     "the answer to %s makes no sense", name_of(&due));
-            vh_error_move(&chan->refusal, &error);
-        }
-        vh_error_clear(&error);
-    }
-    vh_msg_close_fds(msg);
-    return 0;
+    return n > 0 ? pfd.revents : 0;
 }
 
-/* Takes everything that has come.  Return: 0 or the fault. */
-static int receive_all(struct vh_chan *chan)
+/*
+ * Send, poll, receive: once.  Time is looked at before poll(2), so that
+ * whatever lay in the socket when the deadline passed still counts: a process
+ * that was stopped for a while does not blame its peer.
+ */
+static int wait_once(struct vh_chan *chan)
 {
-    const char *why = NULL;
+    bool late;
+    int r = send_queued(chan);
 
-    while (!chan->fault) {
-        int r =
-            vh_sock_receive(chan->sock, &chan->msg, chan->n_fd_due == 0, &why);
-
-        if (r == 0) {
-            break;
-        }
-        if (r == 1) {
-            match(chan, &chan->msg);
-        } else if (r == -EPROTO) {
-            const struct due *due = &chan->due[chan->due_first];
-
-            fail_protocol(chan, chan->n_due ? name_of(due) : "nothing",
-                          chan->n_due ? due->queue : VH_NO_QUEUE, why);
-        } else {
-            fail_gone(chan, r, why);
-        }
-    }
-    return chan->fault;
-}
-
-static int send_all(struct vh_chan *chan)
-{
-    int r = chan->fault ? chan->fault : vh_sock_send(chan->sock);
-
-    if (r < 0 && !chan->fault) {
-        /* The peer may have said why before it went. */
-        receive_all(chan);
-        if (!chan->fault) {
-            fail_gone(chan, r, NULL);
-        }
-    }
-    return chan->fault;
-}
-
-/* The longest that anything which is due may take. */
-static unsigned limit_ms(const struct vh_chan *chan)
-{
-    unsigned ms = chan->options.deadline_ms;
-
-    for (size_t i = 0; i < chan->n_due; i++) {
-        const struct due *due =
-            &chan->due[(chan->due_first + i) & (chan->due_room - 1)];
-
-        if (due->patience == VH_PATIENCE_LONG &&
-            chan->options.long_deadline_ms > ms) {
-            ms = chan->options.long_deadline_ms;
-        }
-    }
-    return ms;
-}
-
-static int fault_or_refusal(struct vh_chan *chan, struct vhost_error **errp)
-{
-    int r = chan->fault;
-
-    if (r) {
-        vh_error_copy(errp, chan->fault_error);
-        vh_error_clear(&chan->refusal);
+    if (r < 0 || !is_busy(chan)) {
         return r;
     }
-    if (chan->refusal) {
-        r = vhost_error_code(chan->refusal);
-        vh_error_move(errp, &chan->refusal);
-        vh_error_clear(&chan->refusal);
+    late = vh_deadline_passed(chan->deadline);
+    r = poll_once(chan);
+    if (r > 0 && (r & ~POLLOUT)) {
+        r = receive_due(chan);
     }
-    return r;
-}
-
-/* Moves what can be moved until all is sent and answered, or time is up. */
-static void pump(struct vh_chan *chan, unsigned ms)
-{
-    int64_t deadline = vh_deadline_in(ms);
-
-    while (send_all(chan) == 0 &&
-           (chan->n_due > 0 || vh_sock_wants_send(chan->sock))) {
-        struct pollfd fd = {
-            .fd = vh_sock_fd(chan->sock),
-            .events = POLLIN,
-        };
-        int r;
-
-        if (vh_sock_wants_send(chan->sock)) {
-            fd.events |= POLLOUT;
-        }
-        r = poll(&fd, 1, vh_deadline_left_ms(deadline));
-        chan->poll_calls++;
-        if (r > 0 && (fd.revents & ~POLLOUT)) {
-            receive_all(chan);
-        } else if (r == 0 || vh_deadline_passed(deadline)) {
-            if (chan->n_due > 0) {
-                fail_late(chan, ms);
-            } else {
-                fail_gone(chan, -ETIMEDOUT, NULL);
-            }
-        }
+    if (r >= 0 && late && is_busy(chan)) {
+        r = fault_late(chan);
     }
+    return r < 0 ? r : 0;
 }
 
 int vh_chan_wait(struct vh_chan *chan, struct vhost_error **errp)
 {
-    if (!chan->fault) {
-        chan->round_trips += chan->n_due > 0;
-        pump(chan, limit_ms(chan));
+    int r = 0;
+
+    assert(!chan->waiting);
+    if (chan->fault) {
+        return report_fault(chan, errp);
     }
-    return fault_or_refusal(chan, errp);
+    begin_wait(chan);
+    while (r == 0 && is_busy(chan)) {
+        r = wait_once(chan);
+    }
+    chan->waiting = false;
+    if (r < 0) {
+        return report_fault(chan, errp);
+    }
+    r = vhost_error_code(chan->refusal);
+    vh_error_move(errp, &chan->refusal);
+    return r;
 }
 
-static int keep_reply(void *arg, int result, struct vh_msg *reply,
-                      struct vhost_error **errp)
+struct call {
+    struct vh_msg *reply;
+    bool answered;
+};
+
+static int call_done(void *arg, int result, struct vh_msg *reply,
+                     struct vhost_error **errp)
 {
-    struct vh_msg *keep = arg;
+    struct call *call = arg;
 
     (void)errp;
-    if (result == 0 && keep) {
-        *keep = *reply;
+    if (result == 0 && call->reply) {
+        *call->reply = *reply;
         reply->n_fds = 0; /* they are the caller's now */
+        call->answered = true;
     }
     return 0;
 }
@@ -398,36 +572,38 @@ int vh_chan_call(struct vh_chan *chan, const struct vh_msg *msg,
                  enum vh_expect expect, enum vh_patience patience, int queue,
                  struct vh_msg *reply, struct vhost_error **errp)
 {
-    int r = vh_chan_post(chan, msg, expect, patience, queue,
-                         expect == VH_EXPECT_REPLY ? keep_reply : NULL, reply);
+    struct call call = { .reply = reply };
+    const char *name = vh_msg_name(VH_FROM_FRONT, msg->request);
+    int r = vh_chan_post(chan, msg, expect, patience, queue, call_done, &call);
 
-    if (r < 0 && !chan->fault) {
-        return vh_error(errp, r, vh_msg_name(VH_FROM_FRONT, msg->request),
-                        queue, "%s can't be sent: %s",
-                        vh_msg_name(VH_FROM_FRONT, msg->request), strerror(-r));
+    if (r < 0) {
+        return chan->fault ? report_fault(chan, errp)
+                           : vh_error(errp, r, name, queue, "%s: %s", name,
+                                      strerror(-r));
     }
-    return vh_chan_wait(chan, errp);
+    r = vh_chan_wait(chan, errp);
+    if (r < 0 && call.answered) {
+        vh_msg_close_fds(reply); /* something else failed: nobody looks */
+    }
+    return r;
 }
 
 int vh_chan_dispatch(struct vh_chan *chan, struct vhost_error **errp)
 {
-    if (send_all(chan) == 0) {
-        receive_all(chan);
+    int r;
+
+    assert(!chan->waiting);
+    if (!chan->fault && send_queued(chan) == 0) {
+        do {
+            r = receive_one(chan);
+        } while (r > 0);
     }
-    if (chan->fault) {
-        vh_error_copy(errp, chan->fault_error);
-    }
-    return chan->fault;
+    return chan->fault ? report_fault(chan, errp) : 0;
 }
 
 int vh_chan_fault(const struct vh_chan *chan)
 {
     return chan->fault;
-}
-
-unsigned vh_chan_n_due(const struct vh_chan *chan)
-{
-    return (unsigned)chan->n_due;
 }
 
 int vh_chan_fd(const struct vh_chan *chan)
@@ -440,12 +616,8 @@ void vh_chan_get_stats(const struct vh_chan *chan, struct vh_chan_stats *stats)
     struct vh_sock_stats sock;
 
     vh_sock_get_stats(chan->sock, &sock);
-    *stats = (struct vh_chan_stats){
-        .messages = sock.messages,
-        .replies = sock.received,
-        .round_trips = chan->round_trips,
-        .send_calls = sock.send_calls,
-        .recv_calls = sock.recv_calls,
-        .poll_calls = chan->poll_calls,
-    };
+    *stats = chan->stats;
+    stats->messages = sock.messages;
+    stats->send_calls = sock.send_calls;
+    stats->recv_calls = sock.recv_calls;
 }

@@ -60,8 +60,8 @@ struct vh_chan_options {
 };
 
 struct vh_chan_stats {
-    uint64_t messages;
-    uint64_t replies;
+    uint64_t messages;    /* posted */
+    uint64_t replies;     /* answers that were due, and came */
     uint64_t round_trips; /* waits that found something due */
     uint64_t send_calls;
     uint64_t recv_calls;
@@ -84,12 +84,17 @@ void vh_chan_free(struct vh_chan *chan);
 /** vh_chan_post() - queue a request
  * @msg: copied; its fds are lent until the next vh_chan_wait() has returned
  * @expect: what comes back
- * @patience: deadline of the answer, counted from the wait
+ * @patience: deadline of the answer, counted from the wait.  One wait has one
+ *     deadline: the longest that anything due asks for
  * @queue: virtio queue index for messages, or -1
  * @done: called with the answer; or NULL
  * @arg: for @done
  *
- * Return: 0, or a negative errno: the channel's fault if it has one.
+ * What done() posts while a wait goes on belongs to that wait.
+ *
+ * Return: 0; the channel's fault if it has one; -EINVAL if an answer to a
+ * request without a row is expected; -ENOMEM; -ENOBUFS if the back end takes
+ * nothing and too much waits.
  */
 int vh_chan_post(struct vh_chan *chan, const struct vh_msg *msg,
                  enum vh_expect expect, enum vh_patience patience, int queue,
@@ -98,8 +103,9 @@ int vh_chan_post(struct vh_chan *chan, const struct vh_msg *msg,
 /** vh_chan_wait() - send everything, and wait for everything that is due
  * @errp: the fault, or the first refusal since the last wait
  *
- * Return: 0; -EREMOTEIO if the back end refused something; -ETIMEDOUT,
- * -ECONNRESET or -EPROTO on a fault, which is final.
+ * Return: 0; -EREMOTEIO if the back end refused something, or what a done()
+ * returned; -ETIMEDOUT, -ECONNRESET or -EPROTO on a fault, which is final:
+ * vh_chan_fault() tells one from the other.
  */
 int vh_chan_wait(struct vh_chan *chan, struct vhost_error **errp);
 
