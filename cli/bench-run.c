@@ -52,6 +52,7 @@ struct worker {
     uint64_t reads;
     uint64_t writes;
     atomic_ullong counted; /* for the progress line */
+    bool hangs;
     char error[ERROR_MAX];
 };
 
@@ -163,6 +164,7 @@ static bool turn(struct worker *w)
     if (n > 0) {
         w->last_completion = now;
     } else if (now - w->last_completion > w->job->request_ms * 1000000ull) {
+        w->hangs = true;
         snprintf(w->error, sizeof(w->error),
                  "none of its requests completed within %u ms",
                  w->job->request_ms);
@@ -349,10 +351,8 @@ static bool measure(const struct bench_job *job, struct worker *workers,
 static void collect(const struct bench_job *job, const struct worker *workers,
                     struct bench_result *result)
 {
-    *result = (struct bench_result){
-        .latency = histogram_new(),
-        .seconds = (double)job->time_ns / 1e9,
-    };
+    result->latency = histogram_new();
+    result->seconds = (double)job->time_ns / 1e9;
     for (unsigned i = 0; result->latency && i < job->queues; i++) {
         histogram_merge(result->latency, workers[i].latency);
         result->reads += workers[i].reads;
@@ -377,6 +377,7 @@ bool bench_run(const struct bench_job *job, struct bench_result *result)
     }
     /* The buffers go with the device: some may be in flight still. */
     for (unsigned i = 0; i < job->queues; i++) {
+        result->hangs |= workers[i].hangs;
         histogram_free(workers[i].latency);
         free(workers[i].requests);
     }

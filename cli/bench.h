@@ -41,17 +41,19 @@ struct bench_job {
  * @latency: of all requests, in nanoseconds; histogram_free() it
  * @reads, @writes: how many were completed in the measured time
  * @seconds: how long that was
+ * @hangs: set also on failure: the device left requests unanswered
  */
 struct bench_result {
     struct histogram *latency;
     uint64_t reads;
     uint64_t writes;
     double seconds;
+    bool hangs;
 };
 
 /** bench_run() - measure
  * @job: what
- * @result: filled in if all went well
+ * @result: zeroed; filled in if all went well
  *
  * Return: false after a message.
  */

@@ -33,6 +33,7 @@
  * @in_flight: requests posted and not yet reaped
  * @disk: the device, or NULL for a file
  * @queues: how many it uses; a request goes to lane % queues
+ * @hangs: it left requests unanswered
  * @can_zero: the device knows write zeroes
  * @zero_max: the largest range that it took in one request
  * @fd: the file, or -1
@@ -49,6 +50,7 @@ struct end {
     unsigned in_flight;
     struct vhost_blk *disk;
     unsigned queues;
+    bool hangs;
     bool can_zero;
     uint64_t zero_max;
     int fd;

@@ -282,12 +282,12 @@ static unsigned reap(struct engine *g, struct end *e)
 
 static void check_time(struct engine *g)
 {
-    const struct end *e =
-        g->job->src->in_flight > 0 ? g->job->src : g->job->dst;
+    struct end *e = g->job->src->in_flight > 0 ? g->job->src : g->job->dst;
     uint64_t limit = (uint64_t)g->job->request_ms * 1000000u;
 
     if (system_now() - g->last_completion > limit) {
         g->failed = true;
+        e->hangs = true;
         out_error("%s: none of its requests completed within %u ms", e->name,
                   g->job->request_ms);
     }

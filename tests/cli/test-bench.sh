@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# vhost bench.
+. "$(dirname "$0")/lib.sh"
+
+truncate -s 16M "$work/disk.img"
+serve d "$work/disk.img" --queues 2
+bench() { "$VHOST" bench "user:$work/d.sock" --time 1 "$@"; }
+
+check "reads, as JSON" bash -c '"$@" --json >"$0"' "$work/json" \
+    "$VHOST" bench "user:$work/d.sock" --time 1
+check "bench --json has the documented keys, and they fit together" python '
+import json, sys
+d = json.load(open(sys.argv[1]))
+want = {"uri", "mode", "read_percent", "pattern", "block_size", "depth",
+        "queues", "polling", "seconds", "reads", "writes", "iops",
+        "bytes_per_second", "latency_ns"}
+assert set(d) == want, set(d) ^ want
+assert d["mode"] == "read" and d["pattern"] == "random"
+assert d["reads"] > 0 and d["writes"] == 0
+assert abs(d["iops"] * d["seconds"] - d["reads"]) < 1
+assert abs(d["bytes_per_second"] - d["iops"] * 4096) < 1
+l = d["latency_ns"]
+assert set(l) == {"min", "mean", "p50", "p90", "p99", "p99_9", "max"}
+steps = [l[k] for k in ("min", "p50", "p90", "p99", "p99_9", "max")]
+assert steps == sorted(steps) and steps[0] > 0, steps
+assert l["min"] <= l["mean"] <= l["max"]' "$work/json"
+check "reads leave the disk alone" cmp -n 16777216 "$work/disk.img" /dev/zero
+check "two queues, sequential, polling" bench --queues 2 --sequential --polling --depth 4
+check "... says so" grep -qF 'sequential read, 4.0 KiB, depth 4, 2 queues, polling' "$work/check.log"
+check "... with percentiles" grep -qE '^ +99.9 % +[0-9.]+ [num]?s$' "$work/check.log"
+check "a mix" bash -c '"$@" --json >"$0"' "$work/json" \
+    "$VHOST" bench "user:$work/d.sock" --time 1 --mixed 70 --allow-write
+check "... has both, in proportion" python '
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert d["mode"] == "mixed" and d["read_percent"] == 70
+part = d["reads"] / (d["reads"] + d["writes"])
+assert 0.6 < part < 0.8, part' "$work/json"
+check "... was written" bash -c '! cmp -s -n 16777216 "$1" /dev/zero' - "$work/disk.img"
+check "more queues than there are" fails_with 1 '^vhost: ' \
+    "$VHOST" bench "user:$work/d.sock" --queues 3
+check "blocks larger than the device" bash -c '
+    truncate -s 1M "$1/tiny.img"' - "$work"
+serve t "$work/tiny.img"
+check "... are refused" fails_with 1 'too small' \
+    "$VHOST" bench "user:$work/t.sock" --block-size 2M
+serve b null:1G --block-size 4096
+check "blocks smaller than the device's are refused" fails_with 1 'multiple' \
+    "$VHOST" bench "user:$work/b.sock" --block-size 512
+finish
