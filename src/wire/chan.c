@@ -28,29 +28,15 @@
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/trace.h"
+#include "wire/due.h"
 #include "wire/sock.h"
-
-#define DUE_FIRST_SIZE 64u
-
-struct due {
-    uint32_t request;
-    bool ack;
-    bool may_bring_fds;
-    enum vh_patience patience;
-    int queue;
-    vh_chan_done_fn *done;
-    void *arg;
-};
+#include "wire/words.h"
 
 struct vh_chan {
     struct vh_sock *sock;
     struct vh_chan_options options;
     struct vh_chan_stats stats;
-    struct due *due;
-    size_t due_size;
-    size_t first; /* due[first] to due[end - 1] are due */
-    size_t end;
-    unsigned n_may_bring_fds;
+    struct vh_due_list due;
     bool waiting; /* inside vh_chan_wait() */
     unsigned patience_ms;
     int64_t deadline;
@@ -59,66 +45,17 @@ struct vh_chan {
     struct vhost_error *refusal; /* the first since the last wait */
 };
 
-/* What is due */
-
-static const char *due_name(const struct due *due)
-{
-    return vh_msg_name(VH_FROM_FRONT, due->request);
-}
-
 static bool is_due(const struct vh_chan *chan)
 {
-    return chan->first < chan->end;
+    return vh_due_head(&chan->due) != NULL;
 }
 
 unsigned vh_chan_n_due(const struct vh_chan *chan)
 {
-    return (unsigned)(chan->end - chan->first);
+    return (unsigned)(chan->due.end - chan->due.first);
 }
 
-static int due_reserve(struct vh_chan *chan)
-{
-    size_t n = chan->end - chan->first;
-    size_t size = chan->due_size ? chan->due_size * 2 : DUE_FIRST_SIZE;
-    struct due *due;
-
-    if (chan->end < chan->due_size) {
-        return 0;
-    }
-    if (chan->first > n) { /* at least half is free: the move pays */
-        memmove(chan->due, chan->due + chan->first, n * sizeof(*due));
-        chan->first = 0;
-        chan->end = n;
-        return 0;
-    }
-    due = realloc(chan->due, size * sizeof(*due));
-    if (!due) {
-        return -ENOMEM;
-    }
-    chan->due = due;
-    chan->due_size = size;
-    return 0;
-}
-
-static void due_push(struct vh_chan *chan, const struct due *due)
-{
-    chan->due[chan->end++] = *due;
-    chan->n_may_bring_fds += due->may_bring_fds ? 1 : 0;
-}
-
-static struct due due_pop(struct vh_chan *chan)
-{
-    struct due due = chan->due[chan->first++];
-
-    chan->n_may_bring_fds -= due.may_bring_fds ? 1 : 0;
-    if (!is_due(chan)) {
-        chan->first = 0;
-        chan->end = 0;
-    }
-    return due;
-}
-
-/* Faults and refusals */
+/* The end */
 
 /* The channel is over; chan->error has the words.  Return: @code. */
 static int end_chan(struct vh_chan *chan, int code)
@@ -126,7 +63,7 @@ static int end_chan(struct vh_chan *chan, int code)
     vh_trace2(chan_fault, chan, code);
     chan->fault = code;
     while (is_due(chan)) {
-        struct due due = due_pop(chan);
+        struct vh_due due = vh_due_pop(&chan->due);
         struct vhost_error *err = NULL;
 
         if (due.done) {
@@ -143,37 +80,16 @@ static int report_fault(const struct vh_chan *chan, struct vhost_error **errp)
     return chan->fault;
 }
 
-static int fault_gone(struct vh_chan *chan)
-{
-    const struct due *due = is_due(chan) ? &chan->due[chan->first] : NULL;
-
-    if (due) {
-        vh_error(&chan->error, -ECONNRESET, due_name(due), due->queue,
-                 "the back end closed the connection while %s was due",
-                 due_name(due));
-    } else {
-        vh_error(&chan->error, -ECONNRESET, "recvmsg", VH_NO_QUEUE,
-                 "the back end closed the connection");
-    }
-    return end_chan(chan, -ECONNRESET);
-}
-
-/* The socket failed, with @code; @why may be NULL. */
+/* The socket failed, with @code, at @operation. */
 static int fault_socket(struct vh_chan *chan, int code, const char *operation,
                         const char *why)
 {
-    const struct due *due = is_due(chan) ? &chan->due[chan->first] : NULL;
+    const struct vh_due *due = vh_due_head(&chan->due);
 
     if (code == -ECONNRESET) {
-        return fault_gone(chan);
-    }
-    if (code == -EPROTO && due) {
-        vh_error(&chan->error, code, due_name(due), due->queue,
-                 "the back end broke the protocol while %s was due: %s",
-                 due_name(due), why);
+        vh_words_gone(&chan->error, due);
     } else if (code == -EPROTO) {
-        vh_error(&chan->error, code, operation, VH_NO_QUEUE,
-                 "the back end broke the protocol: %s", why);
+        vh_words_framing(&chan->error, due, why);
     } else {
         vh_error(&chan->error, code, operation, VH_NO_QUEUE, "%s: %s",
                  operation, strerror(-code));
@@ -181,89 +97,10 @@ static int fault_socket(struct vh_chan *chan, int code, const char *operation,
     return end_chan(chan, code);
 }
 
-static int fault_late(struct vh_chan *chan)
-{
-    bool whole = chan->patience_ms % 1000 == 0;
-    unsigned n = whole ? chan->patience_ms / 1000 : chan->patience_ms;
-    const char *unit = whole ? "s" : "ms";
-
-    if (is_due(chan)) {
-        const struct due *due = &chan->due[chan->first];
-
-        vh_error(&chan->error, -ETIMEDOUT, due_name(due), due->queue,
-                 "no answer to %s within %u %s", due_name(due), n, unit);
-    } else {
-        vh_error(&chan->error, -ETIMEDOUT, "sendmsg", VH_NO_QUEUE,
-                 "the back end took no message within %u %s", n, unit);
-    }
-    return end_chan(chan, -ETIMEDOUT);
-}
-
-static int fault_unasked(struct vh_chan *chan, const struct vh_msg *msg)
-{
-    vh_error(&chan->error, -EPROTO, vh_msg_name(VH_FROM_FRONT, msg->request),
-             VH_NO_QUEUE, "a message %u came where nothing was due",
-             msg->request);
-    return end_chan(chan, -EPROTO);
-}
-
-static int fault_order(struct vh_chan *chan, const struct due *due,
-                       const struct vh_msg *msg)
-{
-    vh_error(&chan->error, -EPROTO, due_name(due), due->queue,
-             "a reply to request %u came where %s was due", msg->request,
-             due_name(due));
-    return end_chan(chan, -EPROTO);
-}
-
-static void reply_bounds(const struct due *due, unsigned *min, unsigned *max)
-{
-    const struct vh_msg_row *row = vh_msg_row(VH_FROM_FRONT, due->request);
-
-    *min = due->ack ? sizeof(uint64_t) : row->reply_min;
-    *max = due->ack ? sizeof(uint64_t) : row->reply_max;
-}
-
-static int fault_reply(struct vh_chan *chan, const struct due *due,
-                       const struct vh_msg *msg, const char *why)
-{
-    const char *name = due_name(due);
-    unsigned min;
-    unsigned max;
-
-    reply_bounds(due, &min, &max);
-    if (msg->size >= min && msg->size <= max) {
-        vh_error(&chan->error, -EPROTO, name, due->queue,
-                 "reply to %s: %s (flags 0x%x, size %u, %u fds)", name, why,
-                 msg->flags, msg->size, msg->n_fds);
-    } else if (min == max) {
-        vh_error(&chan->error, -EPROTO, name, due->queue,
-                 "reply to %s: size %u, %u expected", name, msg->size, min);
-    } else {
-        vh_error(&chan->error, -EPROTO, name, due->queue,
-                 "reply to %s: size %u, %u to %u expected", name, msg->size,
-                 min, max);
-    }
-    return end_chan(chan, -EPROTO);
-}
-
 /* Answers */
 
-static void refuse(struct vh_chan *chan, const struct due *due, uint64_t code)
-{
-    if (due->queue >= 0) {
-        vh_error(&chan->refusal, -EREMOTEIO, due_name(due), due->queue,
-                 "the back end refused %s (queue %d): error %llu",
-                 due_name(due), due->queue, (unsigned long long)code);
-    } else {
-        vh_error(&chan->refusal, -EREMOTEIO, due_name(due), due->queue,
-                 "the back end refused %s: error %llu", due_name(due),
-                 (unsigned long long)code);
-    }
-}
-
 /* Hand @reply to whoever waits for it; NULL if the back end refused. */
-static void tell(struct vh_chan *chan, const struct due *due,
+static void tell(struct vh_chan *chan, const struct vh_due *due,
                  struct vh_msg *reply)
 {
     struct vhost_error *err = NULL;
@@ -274,8 +111,8 @@ static void tell(struct vh_chan *chan, const struct due *due,
     }
     r = due->done(due->arg, reply ? 0 : -EREMOTEIO, reply, &err);
     if (r < 0) {
-        vh_error(&err, r, due_name(due), due->queue,
-                 "the answer to %s makes no sense", due_name(due));
+        vh_error(&err, r, vh_due_name(due), due->queue,
+                 "the answer to %s makes no sense", vh_due_name(due));
         vh_error_move(&chan->refusal, &err);
     }
     vh_error_clear(&err);
@@ -283,21 +120,19 @@ static void tell(struct vh_chan *chan, const struct due *due,
 
 static int answer(struct vh_chan *chan, struct vh_msg *msg)
 {
-    const struct due *head = &chan->due[chan->first];
+    const struct vh_due *head = vh_due_head(&chan->due);
     const char *why = NULL;
-    struct due due;
+    struct vh_due due;
 
-    if (msg->request != head->request) {
-        return fault_order(chan, head, msg);
+    if (vh_msg_check_reply(VH_FROM_FRONT, head->request, head->ack, msg,
+                           &why)) {
+        vh_words_reply(&chan->error, head, msg, why);
+        return end_chan(chan, -EPROTO);
     }
-    if (vh_msg_check_reply(VH_FROM_FRONT, head->request, head->ack, msg, &why) <
-        0) {
-        return fault_reply(chan, head, msg, why);
-    }
-    due = due_pop(chan);
+    due = vh_due_pop(&chan->due);
     chan->stats.replies++;
     if (due.ack && msg->payload.u64 != 0) {
-        refuse(chan, &due, msg->payload.u64);
+        vh_words_refused(&chan->refusal, &due, msg->payload.u64);
         tell(chan, &due, NULL);
     } else {
         tell(chan, &due, msg);
@@ -305,10 +140,16 @@ static int answer(struct vh_chan *chan, struct vh_msg *msg)
     return 0;
 }
 
+static int unasked(struct vh_chan *chan, const struct vh_msg *msg)
+{
+    vh_words_unasked(&chan->error, msg);
+    return end_chan(chan, -EPROTO);
+}
+
 /* A message has come: answer what is due, or end the channel. */
 static int take_message(struct vh_chan *chan, struct vh_msg *msg)
 {
-    int r = is_due(chan) ? answer(chan, msg) : fault_unasked(chan, msg);
+    int r = is_due(chan) ? answer(chan, msg) : unasked(chan, msg);
 
     vh_msg_close_fds(msg);
     return r;
@@ -319,7 +160,8 @@ static int receive_one(struct vh_chan *chan)
 {
     struct vh_msg msg;
     const char *why = NULL;
-    int r = vh_sock_receive(chan->sock, &msg, chan->n_may_bring_fds == 0, &why);
+    bool bulk = !vh_due_may_bring_fds(&chan->due);
+    int r = vh_sock_receive(chan->sock, &msg, bulk, &why);
 
     if (r < 0) {
         return fault_socket(chan, r, "recvmsg", why);
@@ -394,7 +236,7 @@ void vh_chan_free(struct vh_chan *chan)
     vh_sock_free(chan->sock);
     vh_error_clear(&chan->error);
     vh_error_clear(&chan->refusal);
-    free(chan->due);
+    vh_due_cleanup(&chan->due);
     free(chan);
 }
 
@@ -416,8 +258,8 @@ static void begin_wait(struct vh_chan *chan)
 {
     unsigned longest = patience_ms(chan, VH_PATIENCE_SHORT);
 
-    for (size_t i = chan->first; i < chan->end; i++) {
-        unsigned ms = patience_ms(chan, chan->due[i].patience);
+    for (size_t i = chan->due.first; i < chan->due.end; i++) {
+        unsigned ms = patience_ms(chan, chan->due.list[i].patience);
 
         longest = ms > longest ? ms : longest;
     }
@@ -451,32 +293,29 @@ int vh_chan_post(struct vh_chan *chan, const struct vh_msg *msg,
                  enum vh_expect expect, enum vh_patience patience, int queue,
                  vh_chan_done_fn *done, void *arg)
 {
-    const struct vh_msg_row *row = vh_msg_row(VH_FROM_FRONT, msg->request);
-    bool ack = expect == VH_EXPECT_ACK;
+    const struct vh_due due = { .request = msg->request,
+                                .ack = expect == VH_EXPECT_ACK,
+                                .patience = patience,
+                                .queue = queue,
+                                .done = done,
+                                .arg = arg };
     int r;
 
     if (chan->fault) {
         return chan->fault;
     }
-    if (!row && expect != VH_EXPECT_NOTHING) {
+    if (expect != VH_EXPECT_NOTHING &&
+        !vh_msg_row(VH_FROM_FRONT, msg->request)) {
         return -EINVAL; /* nobody could check the answer */
     }
-    r = due_reserve(chan);
+    r = vh_due_reserve(&chan->due);
     if (r == 0) {
-        r = queue_message(chan, msg, ack ? VH_MSG_F_NEED_REPLY : 0);
+        r = queue_message(chan, msg, due.ack ? VH_MSG_F_NEED_REPLY : 0);
     }
     if (r < 0 || expect == VH_EXPECT_NOTHING) {
         return r;
     }
-    due_push(chan, &(struct due){
-                       .request = msg->request,
-                       .ack = ack,
-                       .may_bring_fds = !ack && row->reply_fds_max > 0,
-                       .patience = patience,
-                       .queue = queue,
-                       .done = done,
-                       .arg = arg,
-                   });
+    vh_due_push(&chan->due, &due);
     extend_wait(chan, patience_ms(chan, patience));
     return 0;
 }
@@ -523,7 +362,8 @@ static int wait_once(struct vh_chan *chan)
         r = receive_due(chan);
     }
     if (r >= 0 && late && is_busy(chan)) {
-        r = fault_late(chan);
+        vh_words_late(&chan->error, vh_due_head(&chan->due), chan->patience_ms);
+        r = end_chan(chan, -ETIMEDOUT);
     }
     return r < 0 ? r : 0;
 }
@@ -597,6 +437,9 @@ int vh_chan_dispatch(struct vh_chan *chan, struct vhost_error **errp)
         do {
             r = receive_one(chan);
         } while (r > 0);
+    }
+    if (!chan->fault) {
+        send_queued(chan); /* what done() has posted */
     }
     return chan->fault ? report_fault(chan, errp) : 0;
 }
