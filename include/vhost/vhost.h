@@ -94,6 +94,8 @@ struct vhost_inflight {
  * @error_notifier: set by the back end when the ring is broken
  * @masked_config_notifier: of vqs[VHOST_QUEUE_NUM_CONFIG_INR] only
  * @dev: the device
+ * @started: the back end has it
+ * @masked: see vhost_virtqueue_mask()
  */
 struct vhost_virtqueue {
     int kick;
@@ -113,6 +115,7 @@ struct vhost_virtqueue {
     struct vhost_notifier masked_config_notifier;
     struct vhost_dev *dev;
     bool started;
+    bool masked;
     uint64_t reserved[4];
 };
 
@@ -198,7 +201,9 @@ struct vhost_dev {
  * @hdev: zeroed but for vqs, nvqs, vq_index, map and what else is marked "in"
  * @opaque: for VHOST_BACKEND_TYPE_USER a struct vhost_user, lent until
  *     vhost_dev_cleanup()
- * @backend_type: which kind; those that this build lacks fail with -ENOTSUP
+ * @backend_type: which kind; those that this build lacks fail with -ENOTSUP.
+ *     VHOST_BACKEND_TYPE_NONE takes hdev->vhost_ops as set by the caller: a
+ *     back end of the caller's own
  * @busyloop_timeout: microseconds that the back end polls a queue; 0: none
  * @errp: why it failed
  *

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Taking up a back end, and letting go of it; and what it says unasked.
+ *
+ * vhost_dev_init() asks for answers only where it can't go on without: the
+ * messages for the queues are posted, and go out with the first call that
+ * waits.  So 64 queues cost no more waiting than one.
+ *
+ * Everything that can make the owner's poll() return hangs on one epoll fd:
+ * the channel of the back end and the error eventfd of each queue.
+ */
+#include "core/core.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "backend/ops.h"
+#include "util/error.h"
+#include "util/fd.h"
+
+#define FROM_BACKEND UINT32_MAX /* in epoll's data; else: a queue */
+#define EVENTS 16
+
+int vh_core_fault(struct vhost_dev *dev, int r)
+{
+    if (dev->state != VHOST_DEV_IDLE && dev->state != VHOST_DEV_STARTED) {
+        return r; /* the back end has said already */
+    }
+    if (r == -ENOTCONN || r == -ECONNRESET) {
+        dev->state = VHOST_DEV_LOST;
+    }
+    return r;
+}
+
+static int choose_ops(struct vhost_dev *dev, VhostBackendType type)
+{
+    static const char *const names[] = { "none", "kernel", "vhost-user",
+                                         "vDPA" };
+    bool known = (unsigned)type < VHOST_BACKEND_TYPE_MAX;
+
+    if (type != VHOST_BACKEND_TYPE_NONE) {
+        dev->vhost_ops = vh_be_ops(type);
+    }
+    if (!dev->vhost_ops) {
+        return vh_be_fail(dev, -ENOTSUP, "init", VH_NO_QUEUE,
+                          "%s back ends are not in this build yet",
+                          known ? names[type] : "unknown");
+    }
+    return 0;
+}
+
+static int priv_new(struct vhost_dev *dev)
+{
+    struct vhost_dev_priv *priv = calloc(1, sizeof(*priv));
+
+    if (!priv) {
+        return vh_be_fail(dev, -ENOMEM, "malloc", VH_NO_QUEUE, "out of memory");
+    }
+    dev->priv = priv;
+    priv->dev = dev;
+    priv->epoll_fd = -1;
+    priv->states = calloc(dev->nvqs, sizeof(*priv->states));
+    priv->results = calloc(dev->nvqs, sizeof(*priv->results));
+    if (!priv->states || !priv->results) {
+        return vh_be_fail(dev, -ENOMEM, "malloc", VH_NO_QUEUE, "out of memory");
+    }
+    priv->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (priv->epoll_fd < 0) {
+        return vh_be_fail(dev, -errno, "epoll_create", VH_NO_QUEUE,
+                          "no epoll fd: %s", strerror(errno));
+    }
+    return 0;
+}
+
+static void priv_free(struct vhost_dev_priv *priv)
+{
+    if (!priv) {
+        return;
+    }
+    vh_fd_close(&priv->epoll_fd);
+    free(priv->states);
+    free(priv->results);
+    free(priv);
+}
+
+static int watch(struct vhost_dev *dev, int fd, uint32_t what)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.u32 = what };
+
+    if (fd < 0 ||
+        epoll_ctl(dev->priv->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0) {
+        return 0;
+    }
+    return vh_be_fail(dev, -errno, "epoll_ctl", VH_NO_QUEUE,
+                      "fd %d can't be watched: %s", fd, strerror(errno));
+}
+
+/* Devices have queues beyond those that MQ counts: so nvqs is no measure. */
+static int check_queues(struct vhost_dev *dev)
+{
+    if (dev->max_queues != 0 && (uint64_t)dev->num_queues > dev->max_queues) {
+        return vh_be_fail(dev, -EINVAL, "init", VH_NO_QUEUE,
+                          "the back end has %llu queues, %d are needed",
+                          (unsigned long long)dev->max_queues, dev->num_queues);
+    }
+    return 0;
+}
+
+static int queues_init(struct vhost_dev *dev, uint32_t busyloop_timeout)
+{
+    struct vhost_dev_priv *priv = dev->priv;
+    int r = 0;
+
+    for (unsigned i = 0; i < dev->nvqs && r == 0; i++) {
+        r = vh_queue_up(dev, i);
+        if (r == 0) {
+            priv->n_ready++;
+            r = watch(dev, dev->vqs[i].error_notifier.fd, i);
+        }
+    }
+    for (unsigned i = 0; i < dev->nvqs && r == 0 && busyloop_timeout; i++) {
+        r = vh_be_set_vring_busyloop_timeout(dev, (unsigned)dev->vq_index + i,
+                                             busyloop_timeout);
+    }
+    return r;
+}
+
+/* What a back end that has been taken up needs to become a device. */
+static int device_init(struct vhost_dev *dev, uint32_t busyloop_timeout)
+{
+    int r = vh_be_set_owner(dev);
+
+    if (r == 0) {
+        r = vh_be_get_features(dev, dev->features_array);
+    }
+    if (r == 0) {
+        r = check_queues(dev);
+    }
+    if (r == 0) {
+        r = queues_init(dev, busyloop_timeout);
+    }
+    if (r == 0) {
+        r = watch(dev, vh_be_get_fd(dev), FROM_BACKEND);
+    }
+    if (r == 0) {
+        r = vh_core_memory_attach(dev);
+    }
+    return r;
+}
+
+/* Takes down what stands, however far it came. */
+static void device_down(struct vhost_dev *dev)
+{
+    if (dev->priv) {
+        vh_core_memory_detach(dev);
+        vh_be_cleanup(dev);
+        /* After the channel: what it had not sent yet may carry these fds. */
+        while (dev->priv->n_ready > 0) {
+            vh_queue_down(dev, --dev->priv->n_ready);
+        }
+    }
+    priv_free(dev->priv);
+    vhost_error_free(dev->error);
+}
+
+/* A failed init leaves what the caller had set, so that it can try again. */
+static void undo_init(struct vhost_dev *dev, const struct vhost_dev *before)
+{
+    device_down(dev);
+    *dev = *before;
+}
+
+int vhost_dev_init(struct vhost_dev *hdev, void *opaque,
+                   VhostBackendType backend_type, uint32_t busyloop_timeout,
+                   struct vhost_error **errp)
+{
+    const struct vhost_dev before = *hdev;
+    int r;
+
+    assert(hdev->vqs && hdev->nvqs > 0 && hdev->vq_index >= 0);
+    assert(!hdev->priv && !hdev->error);
+    r = choose_ops(hdev, backend_type);
+    if (r < 0) {
+        vh_error_move(errp, &hdev->error);
+        return r;
+    }
+    r = priv_new(hdev);
+    if (r == 0) {
+        r = vh_be_init(hdev, opaque);
+    } else {
+        priv_free(hdev->priv); /* the back end has not been touched */
+        hdev->priv = NULL;
+    }
+    if (r == 0) {
+        r = device_init(hdev, busyloop_timeout);
+    }
+    if (r < 0) {
+        vh_error_move(errp, &hdev->error);
+        undo_init(hdev, &before);
+        return r;
+    }
+    hdev->state = VHOST_DEV_IDLE;
+    return 0;
+}
+
+void vhost_dev_cleanup(struct vhost_dev *hdev)
+{
+    assert(!hdev->started);
+    device_down(hdev);
+    memset(hdev, 0, sizeof(*hdev));
+}
+
+const struct vhost_error *vhost_dev_get_error(const struct vhost_dev *hdev)
+{
+    return hdev->error;
+}
+
+int vhost_dev_get_fd(struct vhost_dev *hdev)
+{
+    return hdev->priv->epoll_fd;
+}
+
+/* Tells the owner, once; and a dead fd must not keep its loop spinning. */
+static void tell_lost(struct vhost_dev *dev)
+{
+    const struct vhost_vdev_ops *ops = dev->vdev ? dev->vdev->ops : NULL;
+
+    if (dev->priv->told) {
+        return;
+    }
+    dev->priv->told = true;
+    epoll_ctl(dev->priv->epoll_fd, EPOLL_CTL_DEL, vh_be_get_fd(dev), NULL);
+    if (ops && ops->lost) {
+        ops->lost(dev->vdev, vhost_error_message(dev->error));
+    }
+}
+
+static int from_backend(struct vhost_dev *dev)
+{
+    int r = vh_be_dispatch(dev);
+
+    if (r == -EPROTO &&
+        (dev->state == VHOST_DEV_IDLE || dev->state == VHOST_DEV_STARTED)) {
+        dev->state = VHOST_DEV_BROKEN;
+    }
+    vh_core_fault(dev, r);
+    if (r < 0) {
+        tell_lost(dev);
+    }
+    return r;
+}
+
+static void from_queue(struct vhost_dev *dev, unsigned i)
+{
+    const struct vhost_vdev_ops *ops = dev->vdev ? dev->vdev->ops : NULL;
+
+    if (vhost_notifier_test_and_clear(&dev->vqs[i].error_notifier) && ops &&
+        ops->vring_error) {
+        ops->vring_error(dev->vdev, (unsigned)dev->vq_index + i);
+    }
+}
+
+int vhost_dev_dispatch(struct vhost_dev *hdev)
+{
+    struct epoll_event events[EVENTS];
+    int n, r = 0;
+
+    vh_core_enter(hdev);
+    n = epoll_wait(hdev->priv->epoll_fd, events, EVENTS, 0);
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.u32 == FROM_BACKEND) {
+            r = from_backend(hdev);
+        } else {
+            from_queue(hdev, events[i].data.u32);
+        }
+    }
+    if (r == 0 && hdev->state == VHOST_DEV_LOST) {
+        r = vh_be_fail(hdev, -ENOTCONN, "dispatch", VH_NO_QUEUE,
+                       "the back end is gone");
+    } else if (r == 0 && hdev->state == VHOST_DEV_BROKEN) {
+        r = vh_be_fail(hdev, -EPROTO, "dispatch", VH_NO_QUEUE,
+                       "the device is broken");
+    }
+    return r;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The device as a listener of its memory map.
+ *
+ * From the map's sections comes the table of this back end; a change that
+ * leaves the table as it was ends here.  A device that is not started only
+ * keeps the table for its next start: the rings of its back end are stopped,
+ * and a stopped back end touches no memory.  A started one sends it, and
+ * returns when the back end has let go of what is gone.
+ *
+ * If that fails nobody knows what the back end still has: the device is
+ * broken, and the map goes on holding the old sections for it.
+ */
+#include "core/core.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "backend/ops.h"
+#include "mem/table.h"
+#include "util/error.h"
+
+struct table {
+    struct vhost_memory_section *sections;
+    size_t n;
+    struct vhost_memory *mem; /* the same in the kernel's terms */
+};
+
+static struct vhost_dev *device_of(struct vh_mem_listener *listener)
+{
+    struct vhost_dev_priv *priv =
+        (struct vhost_dev_priv *)((char *)listener -
+                                  offsetof(struct vhost_dev_priv, listener));
+
+    return priv->dev;
+}
+
+static struct table current(const struct vhost_dev *dev)
+{
+    return (struct table){ .sections = dev->mem_sections,
+                           .n = (size_t)dev->n_mem_sections,
+                           .mem = dev->mem };
+}
+
+static void adopt(struct vhost_dev *dev, const struct table *table)
+{
+    dev->mem_sections = table->sections;
+    dev->n_mem_sections = (int)table->n;
+    dev->mem = table->mem;
+}
+
+static void drop(struct table *table)
+{
+    free(table->sections);
+    free(table->mem);
+}
+
+static struct vhost_memory *in_kernel_terms(const struct table *table)
+{
+    struct vhost_memory *mem =
+        calloc(1, sizeof(*mem) + table->n * sizeof(mem->regions[0]));
+
+    if (!mem) {
+        return NULL;
+    }
+    mem->nregions = (uint32_t)table->n;
+    for (size_t i = 0; i < table->n; i++) {
+        /* flags_padding stays 0: the kernel refuses anything else. */
+        mem->regions[i].guest_phys_addr = table->sections[i].gpa;
+        mem->regions[i].memory_size = table->sections[i].size;
+        mem->regions[i].userspace_addr =
+            (uint64_t)(uintptr_t)table->sections[i].hva;
+    }
+    return mem;
+}
+
+static int build(struct vhost_dev *dev, struct table *table,
+                 const struct vhost_memory_section *sections, size_t n,
+                 struct vhost_error **errp)
+{
+    bool shared = vh_be_no_private_memslots(dev);
+    const struct vh_mem_rules rules = { .shared_file_only = shared,
+                                        .align_to_page = shared };
+    unsigned limit = vh_be_memslots_limit(dev);
+    int r = vh_mem_table_build(&table->sections, &table->n, sections, n, &rules,
+                               errp);
+
+    if (r < 0) {
+        return r;
+    }
+    if (table->n > limit) {
+        r = vh_error(errp, -ENOSPC, "memory table", VH_NO_QUEUE,
+                     "the memory has %zu regions, the back end takes %u",
+                     table->n, limit);
+        drop(table);
+        return r;
+    }
+    table->mem = in_kernel_terms(table);
+    if (!table->mem) {
+        drop(table);
+        return vh_error(errp, -ENOMEM, "malloc", VH_NO_QUEUE, "out of memory");
+    }
+    return 0;
+}
+
+/* One area of a running ring: it must stay where the back end has it. */
+static int check_area(const struct table *table, unsigned queue,
+                      const char *what, const void *was, uint64_t gpa,
+                      uint64_t size, struct vhost_error **errp)
+{
+    const void *now = vh_queue_translate(table->sections, table->n, gpa, size);
+
+    if (!now) {
+        return vh_error(errp, -ENOMEM, "memory table", (int)queue,
+                        "the %s area of running queue %u is no longer in "
+                        "memory",
+                        what, queue);
+    }
+    if (now != was) {
+        return vh_error(errp, -EBUSY, "memory table", (int)queue,
+                        "the %s area of running queue %u has moved", what,
+                        queue);
+    }
+    return 0;
+}
+
+static int check_rings(const struct vhost_dev *dev, const struct table *table,
+                       struct vhost_error **errp)
+{
+    for (unsigned i = 0; i < dev->nvqs; i++) {
+        const struct vhost_virtqueue *vq = &dev->vqs[i];
+        unsigned queue = (unsigned)dev->vq_index + i;
+        int r;
+
+        if (!vq->started) {
+            continue;
+        }
+        r = check_area(table, queue, "descriptor", vq->desc, vq->desc_phys,
+                       vq->desc_size, errp);
+        if (r == 0) {
+            r = check_area(table, queue, "driver", vq->avail, vq->avail_phys,
+                           vq->avail_size, errp);
+        }
+        if (r == 0) {
+            r = check_area(table, queue, "device", vq->used, vq->used_phys,
+                           vq->used_size, errp);
+        }
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+/* Gives the table that was adopted to a running back end. */
+static int deliver(struct vhost_dev *dev, struct vhost_error **errp)
+{
+    int r;
+
+    vh_core_enter(dev);
+    r = vh_be_set_mem_table(dev, dev->mem);
+    if (r == 0) {
+        r = vh_be_sync(dev);
+    }
+    if (r < 0) {
+        vh_error_copy(errp, dev->error);
+    }
+    return r;
+}
+
+static int commit_table(struct vhost_dev *dev, struct table *next,
+                        struct vhost_error **errp)
+{
+    struct table old = current(dev);
+    int r = 0;
+
+    if (dev->mem &&
+        vh_mem_table_same(old.sections, old.n, next->sections, next->n)) {
+        /* To a back end; but our own addresses may differ in what it can't
+         * see, such as flags: the newer words are the truer ones. */
+        adopt(dev, next);
+        drop(&old);
+        return 0;
+    }
+    if (dev->started && dev->state == VHOST_DEV_STARTED) {
+        r = check_rings(dev, next, errp);
+        if (r == 0) {
+            adopt(dev, next);
+            r = deliver(dev, errp);
+        }
+        if (r < 0) {
+            adopt(dev, &old);
+            drop(next);
+            if (dev->state == VHOST_DEV_STARTED) {
+                dev->state = VHOST_DEV_BROKEN;
+            }
+            return r;
+        }
+    }
+    adopt(dev, next);
+    drop(&old);
+    return 0;
+}
+
+static int commit(struct vh_mem_listener *listener,
+                  const struct vhost_memory_section *sections, size_t n,
+                  struct vhost_error **errp)
+{
+    struct vhost_dev *dev = device_of(listener);
+    struct table next = { .sections = NULL };
+    int r;
+
+    if (dev->started && dev->state == VHOST_DEV_BROKEN) {
+        return vh_error(errp, -EPROTO, "memory table", VH_NO_QUEUE,
+                        "the device is broken: its back end may still use the "
+                        "old memory");
+    }
+    r = build(dev, &next, sections, n, errp);
+    if (r == 0) {
+        return commit_table(dev, &next, errp);
+    }
+    if (dev->started && dev->state == VHOST_DEV_STARTED) {
+        dev->state = VHOST_DEV_BROKEN;
+    }
+    return r;
+}
+
+static unsigned slot_limit(struct vh_mem_listener *listener)
+{
+    return vh_be_memslots_limit(device_of(listener));
+}
+
+static unsigned slots_used(struct vh_mem_listener *listener)
+{
+    return (unsigned)device_of(listener)->n_mem_sections;
+}
+
+static const struct vh_mem_listener_ops listener_ops = {
+    .commit = commit,
+    .slot_limit = slot_limit,
+    .slots_used = slots_used,
+};
+
+int vh_core_memory_attach(struct vhost_dev *dev)
+{
+    struct vhost_error *error = NULL;
+    int r;
+
+    if (!dev->map) {
+        return 0;
+    }
+    dev->priv->listener.ops = &listener_ops;
+    r = vh_memory_map_attach(dev->map, &dev->priv->listener, &error);
+    dev->priv->attached = r == 0;
+    vh_be_take_error(dev, &error);
+    return r;
+}
+
+void vh_core_memory_detach(struct vhost_dev *dev)
+{
+    struct table table = current(dev);
+
+    if (dev->priv->attached) {
+        vh_memory_map_detach(dev->map, &dev->priv->listener);
+        dev->priv->attached = false;
+    }
+    drop(&table);
+    adopt(dev, &(struct table){ .sections = NULL });
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One queue: handing it to the back end, and taking it back.
+ *
+ * All messages of a start are posted; whoever calls settles them with a sync.
+ *
+ * A base that the back end does not tell at the stop is recovered from the
+ * used ring, where that is possible: with a split ring, whatever is not used
+ * is then given out again (virtio 1.3, 2.7).  A packed ring keeps no such
+ * index in memory.
+ */
+#include "core/core.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+
+#include "backend/ops.h"
+#include "mem/table.h"
+#include "ring/layout.h"
+#include "util/atomic.h"
+#include "util/error.h"
+
+#define F_VERSION_1 32
+
+int vh_queue_up(struct vhost_dev *dev, unsigned i)
+{
+    struct vhost_virtqueue *vq = &dev->vqs[i];
+    unsigned queue = (unsigned)dev->vq_index + i;
+    int r;
+
+    vq->masked_notifier.fd = -1;
+    vq->error_notifier.fd = -1;
+    vq->masked_config_notifier.fd = -1;
+    vq->dev = dev;
+    /* From the beginning the back end has somewhere to call. */
+    r = vhost_notifier_init(&vq->masked_notifier, false);
+    if (r < 0) {
+        return vh_be_fail(dev, r, "eventfd", (int)queue,
+                          "no eventfd for queue %u", queue);
+    }
+    r = vh_be_set_vring_call(dev, queue, vq->masked_notifier.fd);
+    if (r == 0 && vh_be_has_vring_err(dev)) {
+        r = vhost_notifier_init(&vq->error_notifier, false);
+        if (r < 0) {
+            vh_be_fail(dev, r, "eventfd", (int)queue, "no eventfd for queue %u",
+                       queue);
+        } else {
+            r = vh_be_set_vring_err(dev, queue, vq->error_notifier.fd);
+        }
+    }
+    if (r < 0) {
+        vh_queue_down(dev, i);
+    }
+    return r;
+}
+
+void vh_queue_down(struct vhost_dev *dev, unsigned i)
+{
+    struct vhost_virtqueue *vq = &dev->vqs[i];
+
+    vhost_notifier_cleanup(&vq->error_notifier);
+    vhost_notifier_cleanup(&vq->masked_notifier);
+    vq->dev = NULL;
+    vq->masked = false;
+}
+
+void *vh_queue_translate(const struct vhost_memory_section *sections, size_t n,
+                         uint64_t gpa, uint64_t size)
+{
+    const struct vhost_memory_section *s =
+        vh_mem_table_find(sections, n, gpa, size);
+
+    return s ? (char *)s->hva + (gpa - s->gpa) : NULL;
+}
+
+/* One area of a ring: where is it, and is it aligned (2.7, 2.8)? */
+static int map_area(struct vhost_dev *dev, unsigned queue, const char *what,
+                    uint64_t gpa, unsigned size, unsigned align, void **areap)
+{
+    void *area = vh_queue_translate(dev->mem_sections,
+                                    (size_t)dev->n_mem_sections, gpa, size);
+
+    if (gpa % align != 0) {
+        return vh_be_fail(dev, -EINVAL, "virtqueue start", (int)queue,
+                          "queue %u: its %s area at %#llx is not aligned to %u",
+                          queue, what, (unsigned long long)gpa, align);
+    }
+    if (!area) {
+        return vh_be_fail(dev, -ENOMEM, "virtqueue start", (int)queue,
+                          "queue %u: its %s area, %u bytes at %#llx, is not in "
+                          "memory that the back end sees",
+                          queue, what, size, (unsigned long long)gpa);
+    }
+    *areap = area;
+    return 0;
+}
+
+static int map_ring(struct vhost_dev *dev, struct vhost_virtqueue *vq,
+                    const struct vhost_vdev_queue *q, unsigned queue)
+{
+    uint64_t features = dev->acked_features;
+    bool packed = vh_core_has(dev, VH_RING_F_PACKED);
+    struct vh_ring_sizes sizes;
+    int r;
+
+    if (!vh_ring_size_is_valid(q->size, features)) {
+        return vh_be_fail(dev, -EINVAL, "virtqueue start", (int)queue,
+                          "queue %u: no ring can have %u entries", queue,
+                          q->size);
+    }
+    sizes = vh_ring_sizes(q->size, features);
+    vq->num = (int)q->size;
+    vq->desc_phys = q->desc;
+    vq->avail_phys = q->avail;
+    vq->used_phys = q->used;
+    vq->desc_size = (unsigned)sizes.desc;
+    vq->avail_size = (unsigned)sizes.driver;
+    vq->used_size = (unsigned)sizes.device;
+    r = map_area(dev, queue, "descriptor", q->desc, vq->desc_size, 16,
+                 &vq->desc);
+    if (r == 0) {
+        r = map_area(dev, queue, "driver", q->avail, vq->avail_size,
+                     packed ? 4 : 2, &vq->avail);
+    }
+    if (r == 0) {
+        r = map_area(dev, queue, "device", q->used, vq->used_size, 4,
+                     &vq->used);
+    }
+    return r;
+}
+
+/* A legacy ring is in the byte order of the guest, which may not be ours. */
+static int post_endian(struct vhost_dev *dev, const struct vhost_vdev *vdev,
+                       unsigned queue)
+{
+    bool ours_is_big = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+
+    if (vh_core_has(dev, F_VERSION_1) || vdev->big_endian == ours_is_big) {
+        return 0;
+    }
+    return vh_be_set_vring_endian(dev, queue, vdev->big_endian);
+}
+
+static int post_addr(struct vhost_dev *dev, struct vhost_virtqueue *vq,
+                     unsigned queue)
+{
+    struct vhost_vring_addr addr = { .index = queue };
+    int r = vh_be_vq_get_addr(dev, &addr, vq);
+
+    return r < 0 ? r : vh_be_set_vring_addr(dev, &addr);
+}
+
+static int post_ring(struct vhost_dev *dev, const struct vhost_vdev *vdev,
+                     struct vhost_virtqueue *vq, unsigned queue)
+{
+    const struct vhost_vdev_queue *q = &vdev->queues[queue];
+    int r = vh_be_set_vring_num(dev, queue, q->size);
+
+    if (r == 0) {
+        r = vh_be_set_vring_base(dev, queue, q->base);
+    }
+    if (r == 0) {
+        r = post_endian(dev, vdev, queue);
+    }
+    if (r == 0) {
+        r = post_addr(dev, vq, queue);
+    }
+    if (r == 0) {
+        r = vh_be_set_vring_kick(dev, queue, q->kick_fd);
+    }
+    if (r == 0) {
+        vhost_notifier_test_and_clear(&vq->masked_notifier);
+        r = vh_be_set_vring_call(
+            dev, queue, vq->masked ? vq->masked_notifier.fd : q->call_fd);
+    }
+    return r;
+}
+
+static void forget_ring(struct vhost_virtqueue *vq)
+{
+    vq->desc = vq->avail = vq->used = NULL;
+    vq->started = false;
+}
+
+int vh_queue_post_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                        struct vhost_virtqueue *vq, unsigned idx)
+{
+    int r;
+
+    if (idx >= vdev->nqueues) {
+        return vh_be_fail(dev, -EINVAL, "virtqueue start", (int)idx,
+                          "queue %u: the virtio device has only %u", idx,
+                          vdev->nqueues);
+    }
+    if (vdev->queues[idx].desc == 0) {
+        return 0;
+    }
+    r = map_ring(dev, vq, &vdev->queues[idx], idx);
+    if (r == 0) {
+        /* From the first message on the back end may have part of it. */
+        vq->started = true;
+        r = post_ring(dev, vdev, vq, idx);
+    }
+    if (r < 0 && !vq->started) {
+        forget_ring(vq);
+    }
+    return r;
+}
+
+/* The back end does not say where it stood: what can be known of it? */
+static void recover_base(const struct vhost_dev *dev,
+                         const struct vhost_virtqueue *vq,
+                         const struct vhost_vdev *vdev,
+                         struct vhost_vdev_queue *q)
+{
+    const uint16_t *idx = (const uint16_t *)vq->used + 1;
+    uint16_t raw;
+
+    if (vh_core_has(dev, VH_RING_F_PACKED)) {
+        q->base_source = VHOST_BASE_UNKNOWN;
+        return;
+    }
+    /* Entries before their index; against the back end, if it still runs. */
+    raw = vh_load_acquire(idx);
+    q->base = !vh_core_has(dev, F_VERSION_1) && vdev->big_endian ? be16toh(raw)
+                                                                 : le16toh(raw);
+    q->base_source = VHOST_BASE_RECOVERED;
+}
+
+static void stop_one(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                     const struct vhost_vring_state *state, int result,
+                     bool keep)
+{
+    unsigned i = state->index - (unsigned)dev->vq_index;
+    struct vhost_virtqueue *vq = &dev->vqs[i];
+    struct vhost_vdev_queue *q = &vdev->queues[state->index];
+
+    if (keep && result < 0) {
+        recover_base(dev, vq, vdev, q);
+    } else if (keep) {
+        q->base = state->num;
+        q->base_source = VHOST_BASE_FROM_DEVICE;
+    }
+    forget_ring(vq);
+}
+
+int vh_queues_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                   unsigned first, unsigned n, bool keep)
+{
+    struct vhost_vring_state *states = dev->priv->states;
+    int *results = dev->priv->results;
+    unsigned n_started = 0;
+    int r = 0;
+
+    for (unsigned i = first; i < first + n; i++) {
+        if (dev->vqs[i].started) {
+            states[n_started] =
+                (struct vhost_vring_state){ .index =
+                                                (unsigned)dev->vq_index + i };
+            results[n_started++] = 0;
+        }
+    }
+    if (n_started == 0) {
+        return 0;
+    }
+    r = vh_be_get_vring_bases(dev, states, results, n_started);
+    for (unsigned i = 0; i < n_started; i++) {
+        int result = results[i];
+
+        stop_one(dev, vdev, &states[i], result, keep);
+        r = r < 0 ? r : result;
+    }
+    return r;
+}
+
+static unsigned index_of(const struct vhost_dev *dev,
+                         const struct vhost_virtqueue *vq)
+{
+    assert(vq >= dev->vqs && vq < dev->vqs + dev->nvqs);
+    return (unsigned)(vq - dev->vqs);
+}
+
+int vhost_virtqueue_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                          struct vhost_virtqueue *vq, unsigned idx)
+{
+    unsigned i = index_of(dev, vq);
+    int r;
+
+    assert(!vq->started && i + (unsigned)dev->vq_index == idx);
+    vh_core_enter(dev);
+    r = vh_queue_post_start(dev, vdev, vq, idx);
+    if (r == 0) {
+        r = vh_be_sync(dev);
+    }
+    if (r < 0) {
+        vh_queues_stop(dev, vdev, i, 1, false);
+    }
+    return r;
+}
+
+int vhost_virtqueue_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                         struct vhost_virtqueue *vq, unsigned idx)
+{
+    unsigned i = index_of(dev, vq);
+
+    assert(i + (unsigned)dev->vq_index == idx);
+    vh_core_enter(dev);
+    return vh_queues_stop(dev, vdev, i, 1, true);
+}
+
+/* Any thread may mask: dev->error is not cleared, it may be another's. */
+int vhost_virtqueue_mask(struct vhost_dev *hdev, struct vhost_vdev *vdev, int n,
+                         bool mask)
+{
+    int i = n - hdev->vq_index;
+    struct vhost_virtqueue *vq;
+    int r;
+
+    assert(i >= 0 && (unsigned)i < hdev->nvqs && (unsigned)n < vdev->nqueues);
+    vq = &hdev->vqs[i];
+    r = vh_be_set_vring_call(hdev, (unsigned)n,
+                             mask ? vq->masked_notifier.fd
+                                  : vdev->queues[n].call_fd);
+    if (r == 0) {
+        /* Until this is answered the old fd may still be written. */
+        r = vh_be_sync(hdev);
+    }
+    if (r == 0) {
+        VH_WRITE_ONCE(vq->masked, mask);
+    }
+    return r;
+}
+
+bool vhost_virtqueue_pending(struct vhost_dev *hdev, int n)
+{
+    int i = n - hdev->vq_index;
+
+    assert(i >= 0 && (unsigned)i < hdev->nvqs);
+    return vhost_notifier_test_and_clear(&hdev->vqs[i].masked_notifier);
+}

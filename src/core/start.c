@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Start and stop.
+ *
+ * The rungs of a running device, lowest first.  vhost_dev_start() climbs,
+ * vhost_dev_stop() climbs down; a rung that fails to come up leaves nothing
+ * of its own behind.  So the way down from a failed start is the way down
+ * from a whole one, and there is one place to get the order right.
+ *
+ * The rungs only post.  The last one, "settled", waits for everything that
+ * was posted: a start costs one wait, however many queues there are, and a
+ * refusal of any message fails the start there.
+ *
+ * On the way down the bases are asked for in one go too.  The status goes
+ * back only after that, since a reset would make the back end forget them.
+ */
+#include "core/core.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "backend/ops.h"
+#include "util/error.h"
+#include "util/trace.h"
+
+static int features_up(struct vhost_dev *dev, bool vrings)
+{
+    uint64_t features[VHOST_FEATURES_WORDS];
+    int r;
+
+    (void)vrings;
+    vh_core_features(dev, features);
+    r = vh_be_set_features(dev, features);
+    return r < 0 ? r : vh_be_set_backend_cap(dev);
+}
+
+static void features_down(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    vh_be_reset_status(dev);
+}
+
+static int memory_up(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    return dev->mem ? vh_be_set_mem_table(dev, dev->mem) : 0;
+}
+
+static void memory_down(struct vhost_dev *dev, bool vrings)
+{
+    /* The back end may keep the table: a stopped one touches no memory. */
+    (void)dev;
+    (void)vrings;
+}
+
+static void note(struct vhost_dev *dev, int r)
+{
+    if (r < 0 && dev->priv->stop_result == 0) {
+        dev->priv->stop_result = r;
+    }
+}
+
+static void queues_down(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    note(dev,
+         vh_queues_stop(dev, dev->vdev, 0, dev->nvqs, !dev->priv->unwinding));
+}
+
+static int queues_up(struct vhost_dev *dev, bool vrings)
+{
+    for (unsigned i = 0; i < dev->nvqs; i++) {
+        int r = vh_queue_post_start(dev, dev->vdev, &dev->vqs[i],
+                                    (unsigned)dev->vq_index + i);
+
+        if (r < 0) {
+            queues_down(dev, vrings);
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int enable_up(struct vhost_dev *dev, bool vrings)
+{
+    return vrings ? vh_be_set_vring_enable(dev, true) : 0;
+}
+
+static void enable_down(struct vhost_dev *dev, bool vrings)
+{
+    if (vrings) {
+        note(dev, vh_be_set_vring_enable(dev, false));
+    }
+}
+
+static int device_up(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    return vh_be_dev_start(dev, true);
+}
+
+static void device_down(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    note(dev, vh_be_dev_start(dev, false));
+}
+
+static int settled_up(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    return vh_be_sync(dev);
+}
+
+static void settled_down(struct vhost_dev *dev, bool vrings)
+{
+    (void)dev;
+    (void)vrings;
+}
+
+static const struct rung {
+    const char *name;
+    int (*up)(struct vhost_dev *dev, bool vrings);
+    void (*down)(struct vhost_dev *dev, bool vrings);
+} rungs[] = {
+    /* clang-format off */
+    { "features",     features_up, features_down },
+    { "memory table", memory_up,   memory_down   },
+    { "virtqueues",   queues_up,   queues_down   },
+    { "vring enable", enable_up,   enable_down   },
+    { "device start", device_up,   device_down   },
+    { "settled",      settled_up,  settled_down  },
+    /* clang-format on */
+};
+
+#define N_RUNGS (sizeof(rungs) / sizeof(rungs[0]))
+
+static void climb_down(struct vhost_dev *dev, bool vrings, size_t from)
+{
+    while (from-- > 0) {
+        rungs[from].down(dev, vrings);
+    }
+    /* What was posted on the way must not stay behind. */
+    note(dev, vh_be_sync(dev));
+}
+
+/*
+ * Buffers may have been made available before the back end looked: nobody
+ * kicks for them again, so we do (vhost-user specification, "Ring states").
+ */
+static void kick_all(const struct vhost_dev *dev)
+{
+    for (unsigned i = 0; i < dev->nvqs; i++) {
+        const struct vhost_vdev_queue *q =
+            &dev->vdev->queues[(unsigned)dev->vq_index + i];
+        struct vhost_notifier kick = { .fd = q->kick_fd };
+
+        if (dev->vqs[i].started && kick.fd >= 0) {
+            vhost_notifier_set(&kick);
+        }
+    }
+}
+
+static int may_start(struct vhost_dev *dev)
+{
+    switch (dev->state) {
+    case VHOST_DEV_IDLE:
+        return 0;
+    case VHOST_DEV_LOST:
+        return vh_be_fail(dev, -ENOTCONN, "start", VH_NO_QUEUE,
+                          "the back end is gone: clean up and init again");
+    default:
+        return vh_be_fail(dev, -EPROTO, "start", VH_NO_QUEUE,
+                          "the device is broken: clean up and init again");
+    }
+}
+
+int vhost_dev_start(struct vhost_dev *hdev, struct vhost_vdev *vdev,
+                    bool vrings)
+{
+    int r;
+
+    assert(!hdev->started && hdev->priv);
+    vh_core_enter(hdev);
+    r = may_start(hdev);
+    if (r < 0) {
+        return r;
+    }
+    hdev->vdev = vdev;
+    for (size_t i = 0; i < N_RUNGS; i++) {
+        r = rungs[i].up(hdev, vrings);
+        vh_trace3(start_rung, hdev, rungs[i].name, r);
+        if (r < 0) {
+            hdev->priv->unwinding = true;
+            climb_down(hdev, vrings, i);
+            hdev->priv->unwinding = false;
+            hdev->vdev = NULL;
+            return vh_core_fault(hdev, r);
+        }
+    }
+    hdev->started = true;
+    hdev->state = VHOST_DEV_STARTED;
+    vdev->vhost_started = true;
+    kick_all(hdev);
+    return 0;
+}
+
+int vhost_dev_stop(struct vhost_dev *hdev, struct vhost_vdev *vdev, bool vrings)
+{
+    int r;
+
+    assert(hdev->started && hdev->vdev == vdev);
+    vh_core_enter(hdev);
+    hdev->priv->stop_result = 0;
+    climb_down(hdev, vrings, N_RUNGS);
+    r = hdev->priv->stop_result;
+    vh_core_fault(hdev, r);
+    hdev->vdev = NULL;
+    hdev->started = false;
+    vdev->vhost_started = false;
+    if (hdev->state == VHOST_DEV_STARTED) {
+        hdev->state = VHOST_DEV_IDLE;
+    }
+    return r;
+}
