@@ -124,6 +124,7 @@ int vh_device_open(struct vh_device *device, struct vhost_user *user,
     device->dev.vqs = device->vqs;
     device->dev.nvqs = spec->queues;
     device->dev.vq_index_end = (int)spec->queues;
+    device->dev.num_queues = (int)spec->queues;
     device->dev.map = device->map;
     vhost_dev_set_config_notifier(&device->dev, &config_ops);
     r = vhost_dev_init(&device->dev, user, VHOST_BACKEND_TYPE_USER, 0, errp);
