@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The rows stand in the order of their ids, without a gap, so that an id is
- * an index.  Sizes are what may stand on the wire, which is sometimes more
- * than one size:
+ * an index.  Sizes are bounds of what peers put on the wire:
  *
- *   IOTLB        26 bytes, or 32 with the padding of the C structure
- *   in-flight    20 bytes, or 24 likewise
- *   memory       a region is 32 bytes, or 40 with XEN_MMAP
- *   GET_CONFIG   is answered with size 0 if the back end has no such bytes
- *   GET_SHARED_OBJECT comes without its UUID from front ends that forget it
- *   ADD_MEM_REG and SET_MEM_TABLE are answered with the table itself while
- *                postcopy listens: not in this table, since nothing asks for it
- *   REM_MEM_REG  may bring an fd, which the back end closes
+ *   IOTLB           26 bytes, or 32 with the padding of a C structure
+ *   in-flight       20 bytes, or 24 likewise
+ *   memory          a region has 32 bytes, or 40 with XEN_MMAP
+ *   SET_LOG_BASE    some answer with a u64, some with nothing, some echo
+ *   GET_CONFIG      size 0 in the answer: the back end has no such bytes
+ *   GET_SHARED_OBJECT  some front ends forget the UUID, and some back ends
+ *                   send it back with the fd
+ *   REM_MEM_REG     needs no fd, but old front ends send one
  *
- * The codec knows which sizes between the bounds make sense.
+ * Which sizes between the bounds make sense, the codec knows.
  */
 #include "wire/table.h"
-
-#include <assert.h>
 
 /* Payloads: kind, smallest and largest size. */
 #define NONE VH_PAYLOAD_NONE, 0, 0
@@ -29,7 +26,7 @@
 #define LOG VH_PAYLOAD_LOG, 16, 16
 #define IOTLB VH_PAYLOAD_IOTLB, 26, 32
 #define CONFIG VH_PAYLOAD_CONFIG, 12, 12 + VH_CONFIG_MAX
-#define ANY_CONFIG VH_PAYLOAD_CONFIG, 0, VH_MSG_PAYLOAD_MAX
+#define CONFIG_ANSWER VH_PAYLOAD_CONFIG, 0, 12 + VH_CONFIG_MAX
 #define AREA VH_PAYLOAD_AREA, 24, 24
 #define INFLIGHT VH_PAYLOAD_INFLIGHT, 20, 24
 #define UUID VH_PAYLOAD_UUID, 16, 16
@@ -42,16 +39,16 @@
 /* Replies: rule, payload, fewest and most fds. */
 #define NO VH_REPLY_NONE, NONE, 0, 0
 #define ACK VH_REPLY_ACK_WANTED, NONE, 0, 0
-#define ALWAYS_ACK VH_REPLY_ACK_ALWAYS, NONE, 0, 0
-#define IF_SHMFD VH_REPLY_IF_LOG_SHMFD, VH_PAYLOAD_LOG, 0, 16, 0, 0
+#define MUST_ACK VH_REPLY_ACK_ALWAYS, NONE, 0, 0
+#define IF_SHMFD VH_REPLY_IF_LOG_SHMFD, VH_PAYLOAD_U64, 0, 16, 0, 0
 #define OWN VH_REPLY_OWN
 
 #define FREE VH_GATE_NONE
 #define PROTOCOL VH_GATE_PROTOCOL
 #define PROTOCOL_ACKED VH_GATE_PROTOCOL_ACKED
 #define IOMMU VH_GATE_IOMMU
-#define DEV true
-#define QUEUE false
+#define ONCE true
+#define EACH false
 
 #define F(name) #name, VH_##name, VH_FROM_FRONT
 #define B(name) "BACKEND_" #name, VH_BACK_##name, VH_FROM_BACK
@@ -59,62 +56,62 @@
 /* clang-format off */
 static const struct vh_msg_row rows[] = {
     /* name, payload, fds, reply, gate, per device */
-    { F(GET_FEATURES),           NONE,     0, 0, OWN, U64, 0, 0,      FREE, DEV },
-    { F(SET_FEATURES),           U64,      0, 0, NO,                  FREE, DEV },
-    { F(SET_OWNER),              NONE,     0, 0, NO,                  FREE, DEV },
-    { F(RESET_OWNER),            NONE,     0, 0, NO,                  FREE, DEV },
-    { F(SET_MEM_TABLE),          TABLE,    0, VH_MEM_TABLE_MAX, ACK,  FREE, DEV },
-    { F(SET_LOG_BASE),           LOG,      0, 1, IF_SHMFD,            FREE, DEV },
-    { F(SET_LOG_FD),             NONE,     1, 1, NO,                  FREE, DEV },
-    { F(SET_VRING_NUM),          STATE,    0, 0, NO,                  FREE, QUEUE },
-    { F(SET_VRING_ADDR),         ADDR,     0, 0, NO,                  FREE, QUEUE },
-    { F(SET_VRING_BASE),         STATE,    0, 0, NO,                  FREE, QUEUE },
-    { F(GET_VRING_BASE),         STATE,    0, 0, OWN, STATE, 0, 0,    FREE, QUEUE },
-    { F(SET_VRING_KICK),         U64,      0, 1, ACK,                 FREE, QUEUE },
-    { F(SET_VRING_CALL),         U64,      0, 1, ACK,                 FREE, QUEUE },
-    { F(SET_VRING_ERR),          U64,      0, 1, ACK,                 FREE, QUEUE },
-    { F(GET_PROTOCOL_FEATURES),  NONE,     0, 0, OWN, U64, 0, 0,      PROTOCOL, DEV },
-    { F(SET_PROTOCOL_FEATURES),  U64,      0, 0, NO,                  PROTOCOL, DEV },
-    { F(GET_QUEUE_NUM),          NONE,     0, 0, OWN, U64, 0, 0,      VH_PF_MQ, DEV },
-    { F(SET_VRING_ENABLE),       STATE,    0, 0, ACK,                 PROTOCOL_ACKED, QUEUE },
-    { F(SEND_RARP),              U64,      0, 0, NO,                  VH_PF_RARP, QUEUE },
-    { F(NET_SET_MTU),            U64,      0, 0, ACK,                 VH_PF_NET_MTU, DEV },
-    { F(SET_BACKEND_REQ_FD),     NONE,     1, 1, ACK,                 VH_PF_BACKEND_REQ, DEV },
-    { F(IOTLB_MSG),              IOTLB,    0, 0, ALWAYS_ACK,          IOMMU, DEV },
-    { F(SET_VRING_ENDIAN),       STATE,    0, 0, NO,                  VH_PF_CROSS_ENDIAN, QUEUE },
-    { F(GET_CONFIG),             CONFIG,   0, 0, OWN, ANY_CONFIG, 0, 0, VH_PF_CONFIG, DEV },
-    { F(SET_CONFIG),             CONFIG,   0, 0, ACK,                 VH_PF_CONFIG, DEV },
-    { F(CREATE_CRYPTO_SESSION),  CRYPTO,   0, 0, OWN, CRYPTO, 0, 0,   VH_PF_CRYPTO_SESSION, DEV },
-    { F(CLOSE_CRYPTO_SESSION),   U64,      0, 0, NO,                  VH_PF_CRYPTO_SESSION, DEV },
-    { F(POSTCOPY_ADVISE),        NONE,     0, 0, OWN, NONE, 1, 1,     VH_PF_PAGEFAULT, DEV },
-    { F(POSTCOPY_LISTEN),        NONE,     0, 0, ALWAYS_ACK,          VH_PF_PAGEFAULT, DEV },
-    { F(POSTCOPY_END),           NONE,     0, 0, ALWAYS_ACK,          VH_PF_PAGEFAULT, DEV },
-    { F(GET_INFLIGHT_FD),        INFLIGHT, 0, 0, OWN, INFLIGHT, 0, 1, VH_PF_INFLIGHT_SHMFD, DEV },
-    { F(SET_INFLIGHT_FD),        INFLIGHT, 1, 1, NO,                  VH_PF_INFLIGHT_SHMFD, DEV },
-    { F(GPU_SET_SOCKET),         NONE,     1, 1, NO,                  FREE, DEV },
-    { F(RESET_DEVICE),           NONE,     0, 0, NO,                  VH_PF_RESET_DEVICE, DEV },
-    { F(VRING_KICK),             STATE,    0, 0, NO,                  VH_PF_INBAND_NOTIFICATIONS, QUEUE },
-    { F(GET_MAX_MEM_SLOTS),      NONE,     0, 0, OWN, U64, 0, 0,      VH_PF_CONFIGURE_MEM_SLOTS, DEV },
-    { F(ADD_MEM_REG),            REGION,   1, 1, ACK,                 VH_PF_CONFIGURE_MEM_SLOTS, DEV },
-    { F(REM_MEM_REG),            REGION,   0, 1, ACK,                 VH_PF_CONFIGURE_MEM_SLOTS, DEV },
-    { F(SET_STATUS),             U64,      0, 0, NO,                  VH_PF_STATUS, DEV },
-    { F(GET_STATUS),             NONE,     0, 0, OWN, U64, 0, 0,      VH_PF_STATUS, DEV },
-    { F(GET_SHARED_OBJECT),      MAYBE_UUID, 0, 0, OWN, U64, 0, 1,    VH_PF_SHARED_OBJECT, DEV },
-    { F(SET_DEVICE_STATE_FD),    DEVSTATE, 1, 1, OWN, U64, 0, 1,      VH_PF_DEVICE_STATE, DEV },
-    { F(CHECK_DEVICE_STATE),     NONE,     0, 0, OWN, U64, 0, 0,      VH_PF_DEVICE_STATE, DEV },
-    { F(GET_SHMEM_CONFIG),       NONE,     0, 0, OWN, SHMEM, 0, 0,    VH_PF_SHMEM, DEV },
-    { F(GET_VRING_BASE_SKIP_DRAIN), STATE, 0, 0, OWN, STATE, 0, 0,    VH_PF_GET_VRING_BASE_SKIP_DRAIN, QUEUE },
+    { F(GET_FEATURES),            NONE,       0, 0, OWN, U64, 0, 0,            FREE, EACH },
+    { F(SET_FEATURES),            U64,        0, 0, ACK,                       FREE, EACH },
+    { F(SET_OWNER),               NONE,       0, 0, NO,                        FREE, ONCE },
+    { F(RESET_OWNER),             NONE,       0, 0, NO,                        FREE, ONCE },
+    { F(SET_MEM_TABLE),           TABLE,      0, 8, ACK,                       FREE, ONCE },
+    { F(SET_LOG_BASE),            LOG,        0, 1, IF_SHMFD,                  FREE, ONCE },
+    { F(SET_LOG_FD),              NONE,       1, 1, NO,                        FREE, EACH },
+    { F(SET_VRING_NUM),           STATE,      0, 0, NO,                        FREE, EACH },
+    { F(SET_VRING_ADDR),          ADDR,       0, 0, ACK,                       FREE, EACH },
+    { F(SET_VRING_BASE),          STATE,      0, 0, NO,                        FREE, EACH },
+    { F(GET_VRING_BASE),          STATE,      0, 0, OWN, STATE, 0, 0,          FREE, EACH },
+    { F(SET_VRING_KICK),          U64,        0, 1, ACK,                       FREE, EACH },
+    { F(SET_VRING_CALL),          U64,        0, 1, ACK,                       FREE, EACH },
+    { F(SET_VRING_ERR),           U64,        0, 1, ACK,                       FREE, EACH },
+    { F(GET_PROTOCOL_FEATURES),   NONE,       0, 0, OWN, U64, 0, 0,            PROTOCOL, EACH },
+    { F(SET_PROTOCOL_FEATURES),   U64,        0, 0, NO,                        PROTOCOL, EACH },
+    { F(GET_QUEUE_NUM),           NONE,       0, 0, OWN, U64, 0, 0,            VH_PF_MQ, ONCE },
+    { F(SET_VRING_ENABLE),        STATE,      0, 0, ACK,                       PROTOCOL_ACKED, EACH },
+    { F(SEND_RARP),               U64,        0, 0, NO,                        VH_PF_RARP, EACH },
+    { F(NET_SET_MTU),             U64,        0, 0, ACK,                       VH_PF_NET_MTU, ONCE },
+    { F(SET_BACKEND_REQ_FD),      NONE,       1, 1, ACK,                       VH_PF_BACKEND_REQ, ONCE },
+    { F(IOTLB_MSG),               IOTLB,      0, 0, MUST_ACK,                  IOMMU, EACH },
+    { F(SET_VRING_ENDIAN),        STATE,      0, 0, NO,                        VH_PF_CROSS_ENDIAN, EACH },
+    { F(GET_CONFIG),              CONFIG,     0, 0, OWN, CONFIG_ANSWER, 0, 0,  VH_PF_CONFIG, EACH },
+    { F(SET_CONFIG),              CONFIG,     0, 0, ACK,                       VH_PF_CONFIG, EACH },
+    { F(CREATE_CRYPTO_SESSION),   CRYPTO,     0, 0, OWN, CRYPTO, 0, 0,         VH_PF_CRYPTO_SESSION, EACH },
+    { F(CLOSE_CRYPTO_SESSION),    U64,        0, 0, NO,                        VH_PF_CRYPTO_SESSION, EACH },
+    { F(POSTCOPY_ADVISE),         NONE,       0, 0, OWN, NONE, 1, 1,           VH_PF_PAGEFAULT, EACH },
+    { F(POSTCOPY_LISTEN),         NONE,       0, 0, MUST_ACK,                  VH_PF_PAGEFAULT, EACH },
+    { F(POSTCOPY_END),            NONE,       0, 0, MUST_ACK,                  VH_PF_PAGEFAULT, EACH },
+    { F(GET_INFLIGHT_FD),         INFLIGHT,   0, 0, OWN, INFLIGHT, 0, 1,       VH_PF_INFLIGHT_SHMFD, EACH },
+    { F(SET_INFLIGHT_FD),         INFLIGHT,   1, 1, NO,                        VH_PF_INFLIGHT_SHMFD, EACH },
+    { F(GPU_SET_SOCKET),          NONE,       1, 1, NO,                        FREE, EACH },
+    { F(RESET_DEVICE),            NONE,       0, 0, NO,                        VH_PF_RESET_DEVICE, ONCE },
+    { F(VRING_KICK),              STATE,      0, 0, ACK,                       VH_PF_INBAND_NOTIFICATIONS, EACH },
+    { F(GET_MAX_MEM_SLOTS),       NONE,       0, 0, OWN, U64, 0, 0,            VH_PF_CONFIGURE_MEM_SLOTS, EACH },
+    { F(ADD_MEM_REG),             REGION,     1, 1, ACK,                       VH_PF_CONFIGURE_MEM_SLOTS, ONCE },
+    { F(REM_MEM_REG),             REGION,     0, 1, ACK,                       VH_PF_CONFIGURE_MEM_SLOTS, ONCE },
+    { F(SET_STATUS),              U64,        0, 0, NO,                        VH_PF_STATUS, EACH },
+    { F(GET_STATUS),              NONE,       0, 0, OWN, U64, 0, 0,            VH_PF_STATUS, EACH },
+    { F(GET_SHARED_OBJECT),       MAYBE_UUID, 0, 0, OWN, MAYBE_UUID, 0, 1,     VH_PF_SHARED_OBJECT, EACH },
+    { F(SET_DEVICE_STATE_FD),     DEVSTATE,   1, 1, OWN, U64, 0, 1,            VH_PF_DEVICE_STATE, EACH },
+    { F(CHECK_DEVICE_STATE),      NONE,       0, 0, OWN, U64, 0, 0,            VH_PF_DEVICE_STATE, EACH },
+    { F(GET_SHMEM_CONFIG),        NONE,       0, 0, OWN, SHMEM, 0, 0,          VH_PF_SHMEM, EACH },
+    { F(GET_VRING_BASE_SKIP_DRAIN),STATE,      0, 0, OWN, STATE, 0, 0,          VH_PF_GET_VRING_BASE_SKIP_DRAIN, EACH },
 
-    { B(IOTLB_MSG),              IOTLB,    0, 0, NO,                  IOMMU, DEV },
-    { B(CONFIG_CHANGE_MSG),      NONE,     0, 0, NO,                  VH_PF_CONFIG, DEV },
-    { B(VRING_HOST_NOTIFIER_MSG), AREA,    0, 1, NO,                  VH_PF_HOST_NOTIFIER, QUEUE },
-    { B(VRING_CALL),             STATE,    0, 0, NO,                  VH_PF_INBAND_NOTIFICATIONS, QUEUE },
-    { B(VRING_ERR),              STATE,    0, 0, NO,                  VH_PF_INBAND_NOTIFICATIONS, QUEUE },
-    { B(SHARED_OBJECT_ADD),      UUID,     0, 0, NO,                  VH_PF_SHARED_OBJECT, DEV },
-    { B(SHARED_OBJECT_REMOVE),   UUID,     0, 0, NO,                  VH_PF_SHARED_OBJECT, DEV },
-    { B(SHARED_OBJECT_LOOKUP),   UUID,     0, 0, OWN, U64, 0, 1,      VH_PF_SHARED_OBJECT, DEV },
-    { B(SHMEM_MAP),              MMAP,     1, 1, NO,                  VH_PF_SHMEM, DEV },
-    { B(SHMEM_UNMAP),            MMAP,     0, 0, NO,                  VH_PF_SHMEM, DEV },
+    { B(IOTLB_MSG),               IOTLB,      0, 0, NO,                        IOMMU, EACH },
+    { B(CONFIG_CHANGE_MSG),       NONE,       0, 0, NO,                        VH_PF_CONFIG, EACH },
+    { B(VRING_HOST_NOTIFIER_MSG), AREA,       0, 1, ACK,                       VH_PF_HOST_NOTIFIER, EACH },
+    { B(VRING_CALL),              STATE,      0, 0, NO,                        VH_PF_INBAND_NOTIFICATIONS, EACH },
+    { B(VRING_ERR),               STATE,      0, 0, NO,                        VH_PF_INBAND_NOTIFICATIONS, EACH },
+    { B(SHARED_OBJECT_ADD),       UUID,       0, 0, NO,                        VH_PF_SHARED_OBJECT, EACH },
+    { B(SHARED_OBJECT_REMOVE),    UUID,       0, 0, NO,                        VH_PF_SHARED_OBJECT, EACH },
+    { B(SHARED_OBJECT_LOOKUP),    UUID,       0, 0, OWN, U64, 0, 1,            VH_PF_SHARED_OBJECT, EACH },
+    { B(SHMEM_MAP),               MMAP,       1, 1, ACK,                       VH_PF_SHMEM, EACH },
+    { B(SHMEM_UNMAP),             MMAP,       0, 0, ACK,                       VH_PF_SHMEM, EACH },
 };
 /* clang-format on */
 
