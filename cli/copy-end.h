@@ -40,7 +40,8 @@
  * @is_regular: not a block device of the host
  * @is_created: by us, to be removed if the copy fails
  * @is_empty: just truncated: what is not written reads as zeroes
- * @extent_end, @extent_is_hole: what is known of the source around the cursor
+ * @extent_begin, @extent_end, @extent_is_hole: what of a file was looked at
+ *     last
  */
 struct end {
     const char *name;
@@ -57,6 +58,7 @@ struct end {
     bool is_regular;
     bool is_created;
     bool is_empty;
+    uint64_t extent_begin;
     uint64_t extent_end;
     bool extent_is_hole;
 };

@@ -193,6 +193,7 @@ static void find_extent(struct end *e, uint64_t pos)
     off_t hole;
 
     e->extent_is_hole = false;
+    e->extent_begin = pos;
     e->extent_end = e->size;
     if (data < 0) {
         /* ENXIO: holes to the end.  Else: it can't tell, so all is data. */
@@ -215,7 +216,7 @@ uint64_t copy_file_segment(struct end *e, uint64_t pos, uint64_t align,
 {
     uint64_t end;
 
-    if (pos >= e->extent_end) {
+    if (pos < e->extent_begin || pos >= e->extent_end) {
         find_extent(e, pos);
     }
     *is_holep = e->extent_is_hole;
