@@ -361,8 +361,11 @@ static int check_fds(struct rx *rx, struct msghdr *mh, bool welcome)
     unsigned had = rx->n_fds;
     unsigned n = take_fds(rx, mh);
 
-    if ((mh->msg_flags & MSG_CTRUNC) || had + n > VH_MSG_FDS_MAX) {
+    if (had + n > VH_MSG_FDS_MAX) {
         return rx_fault(rx, -EPROTO, "too many fds with one message");
+    }
+    if (mh->msg_flags & MSG_CTRUNC) { /* the control buffer was large enough */
+        return rx_fault(rx, -EMFILE, "no room for the fds of a message");
     }
     if (n > 0 && !welcome) {
         return rx_fault(rx, -EPROTO, "fds where none may come");

@@ -73,9 +73,9 @@ bool vh_sock_wants_send(const struct vh_sock *sock);
  * @why: set on failure: a constant string
  *
  * Return: 1 a message, 0 not yet, -ECONNRESET the peer has closed, -EPROTO it
- * broke the framing, or another negative errno.  A failure is final: every
- * later call returns it.  After anything but 1, what is in @msg means nothing,
- * and holds no fds.
+ * broke the framing, -EMFILE this process can't hold the fds that came, or
+ * another negative errno.  A failure is final: every later call returns it.
+ * After anything but 1, what is in @msg means nothing, and holds no fds.
  */
 int vh_sock_receive(struct vh_sock *sock, struct vh_msg *msg, bool bulk,
                     const char **why);
