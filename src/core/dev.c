@@ -27,13 +27,28 @@
 
 int vh_core_fault(struct vhost_dev *dev, int r)
 {
-    if (dev->state != VHOST_DEV_IDLE && dev->state != VHOST_DEV_STARTED) {
+    if (!vh_core_talks(dev)) {
         return r; /* the back end has said already */
     }
     if (r == -ENOTCONN || r == -ECONNRESET) {
-        dev->state = VHOST_DEV_LOST;
+        VH_WRITE_ONCE(dev->state, VHOST_DEV_LOST);
+    } else if (r == -EPROTO) {
+        VH_WRITE_ONCE(dev->state, VHOST_DEV_BROKEN);
     }
     return r;
+}
+
+int vh_core_silent(struct vhost_dev *dev, const char *operation)
+{
+    if (vh_core_talks(dev)) {
+        return 0;
+    }
+    if (VH_READ_ONCE(dev->state) == VHOST_DEV_LOST) {
+        return vh_be_fail(dev, -ENOTCONN, operation, VH_NO_QUEUE,
+                          "the back end is gone: clean up and init again");
+    }
+    return vh_be_fail(dev, -EPROTO, operation, VH_NO_QUEUE,
+                      "the device is broken: clean up and init again");
 }
 
 static int choose_ops(struct vhost_dev *dev, VhostBackendType type)
@@ -104,8 +119,10 @@ static int check_queues(struct vhost_dev *dev)
 {
     if (dev->max_queues != 0 && (uint64_t)dev->num_queues > dev->max_queues) {
         return vh_be_fail(dev, -EINVAL, "init", VH_NO_QUEUE,
-                          "the back end has %llu queues, %d are needed",
-                          (unsigned long long)dev->max_queues, dev->num_queues);
+                          "the back end has %llu %s, %d are needed",
+                          (unsigned long long)dev->max_queues,
+                          dev->max_queues == 1 ? "queue" : "queues",
+                          dev->num_queues);
     }
     return 0;
 }
@@ -241,17 +258,7 @@ static void tell_lost(struct vhost_dev *dev)
 
 static int from_backend(struct vhost_dev *dev)
 {
-    int r = vh_be_dispatch(dev);
-
-    if (r == -EPROTO &&
-        (dev->state == VHOST_DEV_IDLE || dev->state == VHOST_DEV_STARTED)) {
-        dev->state = VHOST_DEV_BROKEN;
-    }
-    vh_core_fault(dev, r);
-    if (r < 0) {
-        tell_lost(dev);
-    }
-    return r;
+    return vh_core_fault(dev, vh_be_dispatch(dev));
 }
 
 static void from_queue(struct vhost_dev *dev, unsigned i)
@@ -278,12 +285,11 @@ int vhost_dev_dispatch(struct vhost_dev *hdev)
             from_queue(hdev, events[i].data.u32);
         }
     }
-    if (r == 0 && hdev->state == VHOST_DEV_LOST) {
-        r = vh_be_fail(hdev, -ENOTCONN, "dispatch", VH_NO_QUEUE,
-                       "the back end is gone");
-    } else if (r == 0 && hdev->state == VHOST_DEV_BROKEN) {
-        r = vh_be_fail(hdev, -EPROTO, "dispatch", VH_NO_QUEUE,
-                       "the device is broken");
+    if (r == 0) {
+        r = vh_core_silent(hdev, "dispatch"); /* another call found out */
+    }
+    if (!vh_core_talks(hdev)) {
+        tell_lost(hdev);
     }
     return r;
 }

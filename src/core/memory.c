@@ -9,7 +9,9 @@
  * returns when the back end has let go of what is gone.
  *
  * If that fails nobody knows what the back end still has: the device is
- * broken, and the map goes on holding the old sections for it.
+ * broken, and until its cleanup the map holds the old sections for it.  A
+ * device whose back end is gone lets go of all but its rings: where it stood
+ * is read from them at the stop.
  */
 #include "core/core.h"
 
@@ -163,9 +165,17 @@ static int deliver(struct vhost_dev *dev, struct vhost_error **errp)
         r = vh_be_sync(dev);
     }
     if (r < 0) {
+        vh_core_fault(dev, r);
         vh_error_copy(errp, dev->error);
     }
     return r;
+}
+
+static void break_started(struct vhost_dev *dev)
+{
+    if (dev->started && vh_core_talks(dev)) {
+        VH_WRITE_ONCE(dev->state, VHOST_DEV_BROKEN);
+    }
 }
 
 static int commit_table(struct vhost_dev *dev, struct table *next,
@@ -182,18 +192,16 @@ static int commit_table(struct vhost_dev *dev, struct table *next,
         drop(&old);
         return 0;
     }
-    if (dev->started && dev->state == VHOST_DEV_STARTED) {
+    if (dev->started) {
         r = check_rings(dev, next, errp);
-        if (r == 0) {
+        if (r == 0 && vh_core_talks(dev)) {
             adopt(dev, next);
             r = deliver(dev, errp);
         }
         if (r < 0) {
             adopt(dev, &old);
             drop(next);
-            if (dev->state == VHOST_DEV_STARTED) {
-                dev->state = VHOST_DEV_BROKEN;
-            }
+            break_started(dev);
             return r;
         }
     }
@@ -210,7 +218,7 @@ static int commit(struct vh_mem_listener *listener,
     struct table next = { .sections = NULL };
     int r;
 
-    if (dev->started && dev->state == VHOST_DEV_BROKEN) {
+    if (dev->state == VHOST_DEV_BROKEN) {
         return vh_error(errp, -EPROTO, "memory table", VH_NO_QUEUE,
                         "the device is broken: its back end may still use the "
                         "old memory");
@@ -219,9 +227,7 @@ static int commit(struct vh_mem_listener *listener,
     if (r == 0) {
         return commit_table(dev, &next, errp);
     }
-    if (dev->started && dev->state == VHOST_DEV_STARTED) {
-        dev->state = VHOST_DEV_BROKEN;
-    }
+    break_started(dev);
     return r;
 }
 

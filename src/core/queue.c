@@ -172,7 +172,8 @@ static int post_ring(struct vhost_dev *dev, const struct vhost_vdev *vdev,
     if (r == 0) {
         vhost_notifier_test_and_clear(&vq->masked_notifier);
         r = vh_be_set_vring_call(
-            dev, queue, vq->masked ? vq->masked_notifier.fd : q->call_fd);
+            dev, queue,
+            VH_READ_ONCE(vq->masked) ? vq->masked_notifier.fd : q->call_fd);
     }
     return r;
 }
@@ -206,6 +207,23 @@ int vh_queue_post_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
         forget_ring(vq);
     }
     return r;
+}
+
+/*
+ * Buffers may have been made available before the back end looked: nobody
+ * kicks for them again, so we do (vhost-user specification, "Ring states").
+ */
+void vh_queue_kick(const struct vhost_vdev *vdev,
+                   const struct vhost_virtqueue *vq, unsigned idx)
+{
+    struct vhost_notifier kick = { .fd = -1 };
+
+    if (vq->started) {
+        kick.fd = vdev->queues[idx].kick_fd;
+    }
+    if (kick.fd >= 0) {
+        vhost_notifier_set(&kick);
+    }
 }
 
 /* The back end does not say where it stood: what can be known of it? */
@@ -245,31 +263,55 @@ static void stop_one(struct vhost_dev *dev, struct vhost_vdev *vdev,
     forget_ring(vq);
 }
 
+/* Asks for the bases; results[i] is 0 only if states[i].num is one. */
+static int ask_bases(struct vhost_dev *dev, unsigned n)
+{
+    struct vhost_vring_state *states = dev->priv->states;
+    int *results = dev->priv->results;
+    bool packed = vh_core_has(dev, VH_RING_F_PACKED);
+    int r = vh_core_silent(dev, "GET_VRING_BASE");
+
+    for (unsigned i = 0; i < n; i++) {
+        /* An entry that fails before it asks may leave them as they are. */
+        results[i] = r < 0 ? r : -ECANCELED;
+    }
+    if (r < 0) {
+        return r;
+    }
+    r = vh_be_get_vring_bases(dev, states, results, n);
+    for (unsigned i = 0; i < n; i++) {
+        if (results[i] == 0 && !packed && states[i].num > UINT16_MAX) {
+            results[i] =
+                vh_be_fail(dev, -EPROTO, "GET_VRING_BASE", (int)states[i].index,
+                           "queue %u: the index of a split ring has "
+                           "16 bits, not %#x",
+                           states[i].index, states[i].num);
+        }
+        r = r < 0 ? r : results[i];
+    }
+    return r;
+}
+
 int vh_queues_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
                    unsigned first, unsigned n, bool keep)
 {
     struct vhost_vring_state *states = dev->priv->states;
-    int *results = dev->priv->results;
     unsigned n_started = 0;
-    int r = 0;
+    int r;
 
     for (unsigned i = first; i < first + n; i++) {
         if (dev->vqs[i].started) {
-            states[n_started] =
+            states[n_started++] =
                 (struct vhost_vring_state){ .index =
                                                 (unsigned)dev->vq_index + i };
-            results[n_started++] = 0;
         }
     }
     if (n_started == 0) {
         return 0;
     }
-    r = vh_be_get_vring_bases(dev, states, results, n_started);
+    r = ask_bases(dev, n_started);
     for (unsigned i = 0; i < n_started; i++) {
-        int result = results[i];
-
-        stop_one(dev, vdev, &states[i], result, keep);
-        r = r < 0 ? r : result;
+        stop_one(dev, vdev, &states[i], dev->priv->results[i], keep);
     }
     return r;
 }
@@ -289,14 +331,20 @@ int vhost_virtqueue_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
 
     assert(!vq->started && i + (unsigned)dev->vq_index == idx);
     vh_core_enter(dev);
-    r = vh_queue_post_start(dev, vdev, vq, idx);
+    r = vh_core_silent(dev, "virtqueue start");
+    if (r == 0) {
+        r = vh_queue_post_start(dev, vdev, vq, idx);
+    }
     if (r == 0) {
         r = vh_be_sync(dev);
     }
     if (r < 0) {
+        vh_core_fault(dev, r);
         vh_queues_stop(dev, vdev, i, 1, false);
+        return r;
     }
-    return r;
+    vh_queue_kick(vdev, vq, idx);
+    return 0;
 }
 
 int vhost_virtqueue_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
@@ -306,7 +354,7 @@ int vhost_virtqueue_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
 
     assert(i + (unsigned)dev->vq_index == idx);
     vh_core_enter(dev);
-    return vh_queues_stop(dev, vdev, i, 1, true);
+    return vh_core_fault(dev, vh_queues_stop(dev, vdev, i, 1, true));
 }
 
 /* Any thread may mask: dev->error is not cleared, it may be another's. */

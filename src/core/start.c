@@ -13,6 +13,7 @@
  *
  * On the way down the bases are asked for in one go too.  The status goes
  * back only after that, since a reset would make the back end forget them.
+ * A back end that is gone or broken hears nothing of it all.
  */
 #include "core/core.h"
 
@@ -39,7 +40,9 @@ static int features_up(struct vhost_dev *dev, bool vrings)
 static void features_down(struct vhost_dev *dev, bool vrings)
 {
     (void)vrings;
-    vh_be_reset_status(dev);
+    if (vh_core_talks(dev)) {
+        vh_be_reset_status(dev);
+    }
 }
 
 static int memory_up(struct vhost_dev *dev, bool vrings)
@@ -57,6 +60,7 @@ static void memory_down(struct vhost_dev *dev, bool vrings)
 
 static void note(struct vhost_dev *dev, int r)
 {
+    vh_core_fault(dev, r);
     if (r < 0 && dev->priv->stop_result == 0) {
         dev->priv->stop_result = r;
     }
@@ -71,28 +75,36 @@ static void queues_down(struct vhost_dev *dev, bool vrings)
 
 static int queues_up(struct vhost_dev *dev, bool vrings)
 {
+    (void)vrings;
     for (unsigned i = 0; i < dev->nvqs; i++) {
         int r = vh_queue_post_start(dev, dev->vdev, &dev->vqs[i],
                                     (unsigned)dev->vq_index + i);
 
         if (r < 0) {
-            queues_down(dev, vrings);
+            vh_core_fault(dev, r);
+            vh_queues_stop(dev, dev->vdev, 0, dev->nvqs, false);
             return r;
         }
     }
     return 0;
 }
 
-static int enable_up(struct vhost_dev *dev, bool vrings)
-{
-    return vrings ? vh_be_set_vring_enable(dev, true) : 0;
-}
-
 static void enable_down(struct vhost_dev *dev, bool vrings)
 {
-    if (vrings) {
+    if (vrings && vh_core_talks(dev)) {
         note(dev, vh_be_set_vring_enable(dev, false));
     }
+}
+
+static int enable_up(struct vhost_dev *dev, bool vrings)
+{
+    int r = vrings ? vh_be_set_vring_enable(dev, true) : 0;
+
+    if (r < 0) {
+        vh_core_fault(dev, r);
+        enable_down(dev, vrings); /* some rings may be enabled by now */
+    }
+    return r;
 }
 
 static int device_up(struct vhost_dev *dev, bool vrings)
@@ -104,7 +116,9 @@ static int device_up(struct vhost_dev *dev, bool vrings)
 static void device_down(struct vhost_dev *dev, bool vrings)
 {
     (void)vrings;
-    note(dev, vh_be_dev_start(dev, false));
+    if (vh_core_talks(dev)) {
+        note(dev, vh_be_dev_start(dev, false));
+    }
 }
 
 static int settled_up(struct vhost_dev *dev, bool vrings)
@@ -142,37 +156,15 @@ static void climb_down(struct vhost_dev *dev, bool vrings, size_t from)
         rungs[from].down(dev, vrings);
     }
     /* What was posted on the way must not stay behind. */
-    note(dev, vh_be_sync(dev));
-}
-
-/*
- * Buffers may have been made available before the back end looked: nobody
- * kicks for them again, so we do (vhost-user specification, "Ring states").
- */
-static void kick_all(const struct vhost_dev *dev)
-{
-    for (unsigned i = 0; i < dev->nvqs; i++) {
-        const struct vhost_vdev_queue *q =
-            &dev->vdev->queues[(unsigned)dev->vq_index + i];
-        struct vhost_notifier kick = { .fd = q->kick_fd };
-
-        if (dev->vqs[i].started && kick.fd >= 0) {
-            vhost_notifier_set(&kick);
-        }
+    if (vh_core_talks(dev)) {
+        note(dev, vh_be_sync(dev));
     }
 }
 
-static int may_start(struct vhost_dev *dev)
+static void kick_all(const struct vhost_dev *dev)
 {
-    switch (dev->state) {
-    case VHOST_DEV_IDLE:
-        return 0;
-    case VHOST_DEV_LOST:
-        return vh_be_fail(dev, -ENOTCONN, "start", VH_NO_QUEUE,
-                          "the back end is gone: clean up and init again");
-    default:
-        return vh_be_fail(dev, -EPROTO, "start", VH_NO_QUEUE,
-                          "the device is broken: clean up and init again");
+    for (unsigned i = 0; i < dev->nvqs; i++) {
+        vh_queue_kick(dev->vdev, &dev->vqs[i], (unsigned)dev->vq_index + i);
     }
 }
 
@@ -183,7 +175,7 @@ int vhost_dev_start(struct vhost_dev *hdev, struct vhost_vdev *vdev,
 
     assert(!hdev->started && hdev->priv);
     vh_core_enter(hdev);
-    r = may_start(hdev);
+    r = vh_core_silent(hdev, "start");
     if (r < 0) {
         return r;
     }
@@ -192,11 +184,12 @@ int vhost_dev_start(struct vhost_dev *hdev, struct vhost_vdev *vdev,
         r = rungs[i].up(hdev, vrings);
         vh_trace3(start_rung, hdev, rungs[i].name, r);
         if (r < 0) {
+            vh_core_fault(hdev, r);
             hdev->priv->unwinding = true;
             climb_down(hdev, vrings, i);
             hdev->priv->unwinding = false;
             hdev->vdev = NULL;
-            return vh_core_fault(hdev, r);
+            return r;
         }
     }
     hdev->started = true;
@@ -215,11 +208,10 @@ int vhost_dev_stop(struct vhost_dev *hdev, struct vhost_vdev *vdev, bool vrings)
     hdev->priv->stop_result = 0;
     climb_down(hdev, vrings, N_RUNGS);
     r = hdev->priv->stop_result;
-    vh_core_fault(hdev, r);
     hdev->vdev = NULL;
     hdev->started = false;
     vdev->vhost_started = false;
-    if (hdev->state == VHOST_DEV_STARTED) {
+    if (vh_core_talks(hdev)) {
         hdev->state = VHOST_DEV_IDLE;
     }
     return r;

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The core, inside view: what its files need of one another.
+ *
+ * Errors: functions here leave words in dev->error.  A public function clears
+ * them when it begins (vh_core_enter()), so that they are of its own failure;
+ * those that any thread may call do not, since they would take another
+ * thread's words away.
+ */
+#ifndef VH_CORE_CORE_H
+#define VH_CORE_CORE_H
+
+#include <vhost/vhost.h>
+#include <linux/vhost_types.h>
+
+#include "mem/map.h"
+#include "util/atomic.h"
+
+struct vhost_dev_priv {
+    struct vhost_dev *dev;
+    struct vh_mem_listener listener;
+    bool attached; /* to dev->map */
+    bool told;     /* the owner knows that the back end is gone */
+    int epoll_fd;
+    unsigned n_ready; /* queues that vhost_dev_init() has made */
+    int stop_result;  /* the first failure on the way down */
+    bool unwinding;   /* the way down is that of a failed start */
+    /* Room for vh_be_get_vring_bases(), so that a stop needs no memory. */
+    struct vhost_vring_state *states;
+    int *results;
+};
+
+static inline void vh_core_enter(struct vhost_dev *dev)
+{
+    vhost_error_free(__atomic_exchange_n(&dev->error, NULL, __ATOMIC_ACQ_REL));
+}
+
+/** vh_core_features() - the word that goes to the back end, and shapes rings */
+void vh_core_features(const struct vhost_dev *dev, uint64_t *features);
+
+/** vh_core_has() - did the driver acknowledge a feature? */
+static inline bool vh_core_has(const struct vhost_dev *dev, unsigned bit)
+{
+    return dev->acked_features_array[bit / 64] >> (bit % 64) & 1;
+}
+
+/** vh_core_fault() - note that the back end is gone or broken; returns @r */
+int vh_core_fault(struct vhost_dev *dev, int r);
+
+/**
+ * vh_core_talks() - may the back end be spoken to?
+ *
+ * Once gone or broken it may not: nobody knows what it would make of it.
+ * Another thread that masks a queue may be the one to find out.
+ */
+static inline bool vh_core_talks(const struct vhost_dev *dev)
+{
+    enum vhost_dev_state state = VH_READ_ONCE(dev->state);
+
+    return state != VHOST_DEV_LOST && state != VHOST_DEV_BROKEN;
+}
+
+/** vh_core_silent() - words for a call that would speak to it nevertheless
+ * Return: -ENOTCONN or -EPROTO; 0 if vh_core_talks(). */
+int vh_core_silent(struct vhost_dev *dev, const char *operation);
+
+/* queue.c */
+
+/** vh_queue_up() - make the notifiers of queue @i, and post them */
+int vh_queue_up(struct vhost_dev *dev, unsigned i);
+
+/** vh_queue_down() - close them */
+void vh_queue_down(struct vhost_dev *dev, unsigned i);
+
+/** vh_queue_post_start() - hand queue @idx over; settled by a sync */
+int vh_queue_post_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                        struct vhost_virtqueue *vq, unsigned idx);
+
+/**
+ * vh_queues_stop() - take started queues back, all in one go
+ * @dev: a device
+ * @vdev: the virtio device
+ * @first: of dev->vqs
+ * @n: how many
+ * @keep: tell the bases to @vdev
+ *
+ * Goes on to the end.  Return: 0 or the first failure.
+ */
+int vh_queues_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                   unsigned first, unsigned n, bool keep);
+
+/** vh_queue_kick() - make the back end look at a started queue */
+void vh_queue_kick(const struct vhost_vdev *vdev,
+                   const struct vhost_virtqueue *vq, unsigned idx);
+
+/** vh_queue_translate() - an address in the table of the back end, or NULL */
+void *vh_queue_translate(const struct vhost_memory_section *sections, size_t n,
+                         uint64_t gpa, uint64_t size);
+
+/* memory.c */
+
+/** vh_core_memory_attach() - listen to dev->map, if there is one */
+int vh_core_memory_attach(struct vhost_dev *dev);
+
+/** vh_core_memory_detach() - stop listening, forget the table */
+void vh_core_memory_detach(struct vhost_dev *dev);
+
+#endif
