@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a device is to the server: it takes buffers, and gives them back, at
+ * once or later.
+ */
+#ifndef VH_SERVER_DEVICE_H
+#define VH_SERVER_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vhost/error.h>
+#include <vhost/server.h>
+
+#include "ring/devring.h"
+
+struct vh_squeue;
+
+struct vh_server_device_ops {
+    /** @open: get ready; also whatever may fail with words */
+    int (*open)(struct vhost_server_device *device, struct vhost_error **errp);
+    /** @free: close it; requests are finished; also after a failed open */
+    void (*free)(struct vhost_server_device *device);
+    /** @get_config: @size bytes of the configuration space, zero filled */
+    void (*get_config)(struct vhost_server_device *device, uint8_t *config,
+                       uint32_t size);
+    /** @queue_start: ready for a ring of @size entries; 0 or -ENOMEM */
+    int (*queue_start)(struct vhost_server_device *device, unsigned queue,
+                       uint32_t size);
+    /**
+     * @serve: take a buffer, whose iovecs may change after the call
+     * Return NULL, or in words what is wrong with it: the ring is broken then.
+     */
+    const char *(*serve)(struct vhost_server_device *device,
+                         struct vh_squeue *queue, struct vh_chain *chain);
+    /** @submit: the round is over: begin what was taken */
+    void (*submit)(struct vhost_server_device *device);
+    /**
+     * @reap: hand back what is done, by vh_squeue_complete()
+     * @wait: wait until something is done, if anything is under way.
+     * Return how many were handed back since the last reap.
+     */
+    unsigned (*reap)(struct vhost_server_device *device, bool wait);
+};
+
+/* What every device has; each one's own struct begins with it. */
+struct vhost_server_device {
+    const struct vh_server_device_ops *ops;
+    uint64_t features; /* of its type; set by open */
+    unsigned n_queues;
+    uint32_t queue_size_max;
+    int event_fd;     /* readable when reap() has something; -1: never */
+    const char *what; /* for messages, set by open */
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The front end's memory, as this process has it mapped.
+ *
+ * Regions are sorted by guest-physical address, and overlap neither there nor
+ * in user addresses.  A region that reaches beyond its file is refused: to
+ * touch it would be a SIGBUS.  A front end that shrinks a file later can still
+ * cause one; only sealed files are safe from that.
+ */
+#ifndef VH_SERVER_MEMORY_H
+#define VH_SERVER_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire/proto.h"
+
+#define VH_SERVER_SLOTS 509
+
+struct vh_mapping {
+    struct vh_mem_region region;
+    uint8_t *addr;  /* of the region's first byte */
+    void *map;      /* what mmap(2) gave */
+    size_t map_len; /* with what lies before it in its page */
+};
+
+struct vh_memory {
+    struct vh_mapping *mappings;
+    unsigned n;
+    unsigned last; /* where the last search ended */
+};
+
+/** vh_memory_add() - map a region
+ * @memory: zeroed at first
+ * @region: as it came from the front end
+ * @fd: lent
+ *
+ * Return: 0; -ENOSPC; -EINVAL if it is empty, wraps, overlaps, or is longer
+ * than its file; or the negative errno of fstat(2) or mmap(2).
+ */
+int vh_memory_add(struct vh_memory *memory, const struct vh_mem_region *region,
+                  int fd);
+
+/** vh_memory_remove() - unmap a region; -ENOENT if there is none like it */
+int vh_memory_remove(struct vh_memory *memory,
+                     const struct vh_mem_region *region);
+
+/** vh_memory_clear() - unmap all, and free */
+void vh_memory_clear(struct vh_memory *memory);
+
+/** vh_memory_translate() - a vh_translate_fn over a struct vh_memory */
+void *vh_memory_translate(void *memory, uint64_t gpa, uint64_t want,
+                          uint64_t *len);
+
+/** vh_memory_by_user_addr() - a whole range by user address, or NULL */
+void *vh_memory_by_user_addr(const struct vh_memory *memory, uint64_t addr,
+                             uint64_t size);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Requests about the device as a whole: features, configuration, status. */
+#include "server/server.h"
+
+#include <errno.h>
+
+#define STATUS_FEATURES_OK 8
+
+int vh_on_get_features(struct vhost_server *srv, struct vh_msg *msg,
+                       struct vh_msg *reply)
+{
+    vh_msg_init_u64(reply, msg->request, vh_server_features(srv));
+    return 0;
+}
+
+int vh_on_set_features(struct vhost_server *srv, struct vh_msg *msg,
+                       struct vh_msg *reply)
+{
+    uint64_t features = msg->payload.u64;
+    int first = 0;
+
+    (void)reply;
+    srv->session.refused = (features & ~vh_server_features(srv)) != 0;
+    if (srv->session.refused) {
+        return -EINVAL;
+    }
+    if (features != srv->session.features) {
+        vh_server_stop_queues(srv); /* they shape the rings */
+    }
+    srv->session.features = features;
+    if (features & VH_F_PROTOCOL_FEATURES) {
+        return 0;
+    }
+    /* "Ring states": without the bit all rings are enabled. */
+    for (unsigned i = 0; i < srv->n_queues; i++) {
+        int r;
+
+        srv->queues[i].enabled = true;
+        r = vh_squeue_start(&srv->queues[i]);
+        first = first ? first : r;
+    }
+    return first;
+}
+
+int vh_on_set_owner(struct vhost_server *srv, struct vh_msg *msg,
+                    struct vh_msg *reply)
+{
+    (void)srv;
+    (void)msg;
+    (void)reply;
+    return 0;
+}
+
+int vh_on_get_protocol_features(struct vhost_server *srv, struct vh_msg *msg,
+                                struct vh_msg *reply)
+{
+    vh_msg_init_u64(reply, msg->request, vh_server_protocol_features(srv));
+    return 0;
+}
+
+int vh_on_set_protocol_features(struct vhost_server *srv, struct vh_msg *msg,
+                                struct vh_msg *reply)
+{
+    (void)reply;
+    if (msg->payload.u64 & ~vh_server_protocol_features(srv)) {
+        srv->session.fault = "protocol features that were not offered";
+        return -EPROTO;
+    }
+    srv->session.protocol = msg->payload.u64;
+    return 0;
+}
+
+int vh_on_get_queue_num(struct vhost_server *srv, struct vh_msg *msg,
+                        struct vh_msg *reply)
+{
+    vh_msg_init_u64(reply, msg->request, srv->n_queues);
+    return 0;
+}
+
+int vh_on_get_config(struct vhost_server *srv, struct vh_msg *msg,
+                     struct vh_msg *reply)
+{
+    const struct vh_config *asked = &msg->payload.config;
+    struct vh_config *config = &reply->payload.config;
+    uint8_t all[VH_CONFIG_MAX];
+
+    vh_msg_init(reply, msg->request);
+    if (asked->offset > VH_CONFIG_MAX - asked->size) {
+        return 0; /* a reply without bytes says no */
+    }
+    srv->device->ops->get_config(srv->device, all, sizeof(all));
+    config->offset = asked->offset;
+    config->size = asked->size;
+    config->flags = 0;
+    for (uint32_t i = 0; i < asked->size; i++) {
+        config->data[i] = all[asked->offset + i];
+    }
+    reply->size = (uint32_t)offsetof(struct vh_config, data) + asked->size;
+    return 0;
+}
+
+int vh_on_set_config(struct vhost_server *srv, struct vh_msg *msg,
+                     struct vh_msg *reply)
+{
+    (void)srv;
+    (void)msg;
+    (void)reply;
+    return -ENOTSUP; /* nothing in it can be written */
+}
+
+int vh_on_set_status(struct vhost_server *srv, struct vh_msg *msg,
+                     struct vh_msg *reply)
+{
+    (void)reply;
+    if (msg->payload.u64 > UINT8_MAX) {
+        return -EINVAL;
+    }
+    srv->session.status = (uint8_t)msg->payload.u64;
+    if (srv->session.status == 0) {
+        vh_server_stop_queues(srv); /* virtio 1.3, 2.1: a reset */
+    }
+    return 0;
+}
+
+int vh_on_get_status(struct vhost_server *srv, struct vh_msg *msg,
+                     struct vh_msg *reply)
+{
+    uint8_t status = srv->session.status;
+
+    if (srv->session.refused) {
+        status &= (uint8_t)~STATUS_FEATURES_OK; /* virtio 1.3, 3.1.1, step 6 */
+    }
+    vh_msg_init_u64(reply, msg->request, status);
+    return 0;
+}

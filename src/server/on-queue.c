@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Requests about queues: vhost-user specification, "Ring states".
+ *
+ * A queue may be described in any order; it runs when the last of what it
+ * needs has come.  A queue that runs is stopped before its description
+ * changes, as the specification has it that the front end should have done.
+ */
+#include "server/server.h"
+
+#include <errno.h>
+
+static struct vh_squeue *queue_of(struct vhost_server *srv, uint64_t index)
+{
+    return index < srv->n_queues ? &srv->queues[index] : NULL;
+}
+
+int vh_on_set_vring_num(struct vhost_server *srv, struct vh_msg *msg,
+                        struct vh_msg *reply)
+{
+    struct vh_squeue *q = queue_of(srv, msg->payload.state.index);
+    uint32_t num = msg->payload.state.num;
+
+    (void)reply;
+    if (!q || num > srv->device->queue_size_max ||
+        !vh_ring_size_is_valid(num, 0)) {
+        return -EINVAL;
+    }
+    vh_squeue_stop(q);
+    q->size = num;
+    return 0;
+}
+
+int vh_on_set_vring_addr(struct vhost_server *srv, struct vh_msg *msg,
+                         struct vh_msg *reply)
+{
+    const struct vh_vring_addr *addr = &msg->payload.addr;
+    struct vh_squeue *q = queue_of(srv, addr->index);
+
+    (void)reply;
+    if (!q || addr->flags != 0) {
+        return -EINVAL;
+    }
+    vh_squeue_stop(q);
+    q->desc = addr->desc;
+    q->avail = addr->avail;
+    q->used = addr->used;
+    q->has_addr = true;
+    return vh_squeue_start(q);
+}
+
+int vh_on_set_vring_base(struct vhost_server *srv, struct vh_msg *msg,
+                         struct vh_msg *reply)
+{
+    struct vh_squeue *q = queue_of(srv, msg->payload.state.index);
+
+    (void)reply;
+    if (!q || msg->payload.state.num > UINT16_MAX) {
+        return -EINVAL;
+    }
+    vh_squeue_stop(q);
+    q->base = msg->payload.state.num;
+    return 0;
+}
+
+int vh_on_get_vring_base(struct vhost_server *srv, struct vh_msg *msg,
+                         struct vh_msg *reply)
+{
+    struct vh_squeue *q = queue_of(srv, msg->payload.state.index);
+
+    if (!q) {
+        srv->session.fault = "GET_VRING_BASE of a queue that is not there";
+        return -EPROTO;
+    }
+    vh_squeue_stop(q);
+    q->kicked = false;
+    vh_squeue_set_fd(q, &q->kick_fd, -1);
+    vh_squeue_set_fd(q, &q->call_fd, -1);
+    vh_msg_init_state(reply, msg->request, q->index, q->base);
+    return 0;
+}
+
+/* Takes the fd out of the message; -1 if it has none. */
+static int take_fd(struct vh_msg *msg)
+{
+    return msg->n_fds > 0 ? msg->fds[--msg->n_fds] : -1;
+}
+
+static struct vh_squeue *queue_of_fd(struct vhost_server *srv,
+                                     const struct vh_msg *msg)
+{
+    return queue_of(srv, msg->payload.u64 & VH_VRING_IDX_MASK);
+}
+
+int vh_on_set_vring_kick(struct vhost_server *srv, struct vh_msg *msg,
+                         struct vh_msg *reply)
+{
+    struct vh_squeue *q = queue_of_fd(srv, msg);
+
+    (void)reply;
+    if (!q) {
+        return -EINVAL;
+    }
+    vh_squeue_set_fd(q, &q->kick_fd, take_fd(msg));
+    q->kicked = true;
+    return vh_squeue_start(q);
+}
+
+int vh_on_set_vring_call(struct vhost_server *srv, struct vh_msg *msg,
+                         struct vh_msg *reply)
+{
+    struct vh_squeue *q = queue_of_fd(srv, msg);
+
+    (void)reply;
+    if (!q) {
+        return -EINVAL;
+    }
+    vh_squeue_set_fd(q, &q->call_fd, take_fd(msg));
+    return 0;
+}
+
+int vh_on_set_vring_err(struct vhost_server *srv, struct vh_msg *msg,
+                        struct vh_msg *reply)
+{
+    struct vh_squeue *q = queue_of_fd(srv, msg);
+
+    (void)reply;
+    if (!q) {
+        return -EINVAL;
+    }
+    vh_squeue_set_fd(q, &q->err_fd, take_fd(msg));
+    return 0;
+}
+
+int vh_on_set_vring_enable(struct vhost_server *srv, struct vh_msg *msg,
+                           struct vh_msg *reply)
+{
+    struct vh_squeue *q = queue_of(srv, msg->payload.state.index);
+
+    (void)reply;
+    if (!q || msg->payload.state.num > 1) {
+        return -EINVAL;
+    }
+    q->enabled = msg->payload.state.num;
+    if (!q->enabled) {
+        /* It stays where it is, so that it can be enabled again. */
+        vh_squeue_stop(q);
+    }
+    return vh_squeue_start(q);
+}

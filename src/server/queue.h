@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One queue of the embedded back end.
+ *
+ * It runs once the front end has given size, addresses and a kick, and has
+ * enabled it; then it has a ring.  A ring that the driver broke stays, and is
+ * served no more, until the front end stops the queue.
+ */
+#ifndef VH_SERVER_QUEUE_H
+#define VH_SERVER_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/devring.h"
+
+struct vhost_server;
+
+struct vh_squeue {
+    struct vhost_server *srv;
+    unsigned index;
+    uint32_t size;
+    uint32_t base;
+    uint64_t desc; /* user addresses */
+    uint64_t avail;
+    uint64_t used;
+    bool has_addr;
+    bool kicked; /* SET_VRING_KICK has come */
+    bool enabled;
+    int kick_fd; /* -1: none, we poll */
+    int call_fd;
+    int err_fd;
+    struct vh_devring *ring; /* NULL: not running */
+    bool active;             /* takes part in the rounds */
+    bool pushed;             /* something is to be published */
+};
+
+void vh_squeue_init(struct vh_squeue *q, struct vhost_server *srv,
+                    unsigned index);
+
+/** vh_squeue_start() - run, if all that is needed is there
+ *
+ * Return: 0, also if it is not; -EINVAL if the ring does not lie in memory or
+ * can't be as described; -ENOMEM.
+ */
+int vh_squeue_start(struct vh_squeue *q);
+
+/** vh_squeue_stop() - finish its requests, keep the base, forget the ring */
+void vh_squeue_stop(struct vh_squeue *q);
+
+/** vh_squeue_reset() - stop, close its fds, forget everything */
+void vh_squeue_reset(struct vh_squeue *q);
+
+/** vh_squeue_set_fd() - replace one of its fds; @fd is given, -1: none */
+void vh_squeue_set_fd(struct vh_squeue *q, int *where, int fd);
+
+/** vh_squeue_serve() - its turn in a round
+ *
+ * Return: true if it took a buffer.
+ */
+bool vh_squeue_serve(struct vh_squeue *q);
+
+/** vh_squeue_complete() - a device gives a buffer back */
+void vh_squeue_complete(struct vh_squeue *q, uint16_t id, uint32_t len);
+
+/** vh_squeue_publish() - show what was given back, and call if wanted */
+void vh_squeue_publish(struct vh_squeue *q);
+
+/** vh_squeue_may_sleep() - ask for the doorbell
+ *
+ * Return: false if there is something to do already.
+ */
+bool vh_squeue_may_sleep(struct vh_squeue *q);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The embedded back end, inside view.
+ *
+ *   server.c     the socket, the loop's one fd, rounds of work
+ *   session.c    one front end: messages in, handlers, replies out
+ *   on-config.c on-mem.c on-queue.c   the handlers, by topic
+ *   memory.c     what the front end's memory is mapped as
+ *   queue.c      one queue: its ring, and its turn in a round
+ *   device.h     what a device is; blk.c and blk-io.c are one
+ *
+ * Work is done in rounds: every queue that may have buffers gives some to the
+ * device, the device submits them together and hands back what is done, and
+ * what was handed back is published once per queue.  A queue that has nothing
+ * more asks for its doorbell and leaves the rounds until it rings.
+ */
+#ifndef VH_SERVER_SERVER_H
+#define VH_SERVER_SERVER_H
+
+#include <sys/stat.h>
+
+#include <vhost/server.h>
+
+#include "server/device.h"
+#include "server/memory.h"
+#include "server/queue.h"
+#include "wire/codec.h"
+#include "wire/sock.h"
+
+/* One front end. */
+struct vh_session {
+    struct vh_sock *sock; /* NULL: there is none */
+    uint64_t features;    /* acknowledged by the driver */
+    uint64_t protocol;    /* acknowledged by the front end */
+    uint8_t status;
+    bool refused;      /* the features that the driver wanted */
+    const char *fault; /* why it is to be ended, or NULL */
+    char fault_text[160];
+};
+
+struct vhost_server {
+    struct vhost_server_options options;
+    struct vhost_server_device *device;
+    struct vh_session session;
+    struct vh_memory memory;
+    struct vh_squeue *queues;
+    unsigned n_queues;
+    int epoll_fd;
+    int listen_fd; /* -1: serves one connection that was given */
+    bool served;   /* that one is gone */
+    char *path;
+    struct stat bound;
+    struct vh_msg msg; /* being served */
+};
+
+/* What happened on an fd in the server's epoll: kind, and queue if any. */
+enum vh_server_event {
+    VH_EVENT_LISTEN,
+    VH_EVENT_SESSION,
+    VH_EVENT_DEVICE,
+    VH_EVENT_KICK,
+};
+
+/** vh_server_watch() - add an fd; 0 or a negative errno */
+int vh_server_watch(struct vhost_server *srv, int fd, enum vh_server_event kind,
+                    unsigned queue);
+
+/** vh_server_unwatch() - take it out; -1 is allowed */
+void vh_server_unwatch(struct vhost_server *srv, int fd);
+
+/** vh_server_log() - a line for the owner, if he wants to know */
+void vh_server_log(const struct vhost_server *srv, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/** vh_server_has() - is a protocol feature in use? */
+static inline bool vh_server_has(const struct vhost_server *srv, unsigned bit)
+{
+    return srv->session.protocol >> bit & 1;
+}
+
+/** vh_server_features() - the virtio features on offer */
+uint64_t vh_server_features(const struct vhost_server *srv);
+
+/** vh_server_protocol_features() - the protocol features on offer */
+uint64_t vh_server_protocol_features(const struct vhost_server *srv);
+
+/** vh_session_begin() - take up a connection; @fd is given */
+int vh_session_begin(struct vhost_server *srv, int fd);
+
+/** vh_session_dispatch() - serve what has come; ends the session for a fault */
+void vh_session_dispatch(struct vhost_server *srv);
+
+/** vh_session_end() - stop the queues, let go of the memory, hang up */
+void vh_session_end(struct vhost_server *srv, const char *why);
+
+/** vh_server_stop_queues() - all of them, their requests finished */
+void vh_server_stop_queues(struct vhost_server *srv);
+
+/**
+ * vh_handler_fn - serve one request
+ * @srv: the server; the request has been checked against its row
+ * @msg: the request; fds still in it when the function returns are closed
+ * @reply: for an answer of its own: filled in (request and flags are set)
+ *
+ * Return: 0; -EPROTO to end the session, with srv->session.fault; any other
+ * negative errno to refuse the request.
+ */
+typedef int vh_handler_fn(struct vhost_server *srv, struct vh_msg *msg,
+                          struct vh_msg *reply);
+
+/* on-config.c */
+vh_handler_fn vh_on_get_features, vh_on_set_features, vh_on_set_owner,
+    vh_on_get_protocol_features, vh_on_set_protocol_features,
+    vh_on_get_queue_num, vh_on_get_config, vh_on_set_config, vh_on_set_status,
+    vh_on_get_status;
+
+/* on-mem.c */
+vh_handler_fn vh_on_set_mem_table, vh_on_get_max_mem_slots, vh_on_add_mem_reg,
+    vh_on_rem_mem_reg;
+
+/* on-queue.c */
+vh_handler_fn vh_on_set_vring_num, vh_on_set_vring_addr, vh_on_set_vring_base,
+    vh_on_get_vring_base, vh_on_set_vring_kick, vh_on_set_vring_call,
+    vh_on_set_vring_err, vh_on_set_vring_enable;
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One front end, from its first message to its last.
+ *
+ * A message is checked against its row of the protocol's table before a
+ * handler sees it; the handler checks it against the state of things.  What
+ * can be refused is refused in its ack, if one is asked for; what breaks the
+ * protocol ends the session, and nothing else.
+ */
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/fd.h"
+
+static const struct handler {
+    vh_handler_fn *fn;
+    bool replies; /* with an answer of its own */
+} handlers[VH_REQUEST_END] = {
+    /* clang-format off */
+    [VH_GET_FEATURES]          = { vh_on_get_features,          true  },
+    [VH_SET_FEATURES]          = { vh_on_set_features,          false },
+    [VH_SET_OWNER]             = { vh_on_set_owner,             false },
+    [VH_SET_MEM_TABLE]         = { vh_on_set_mem_table,         false },
+    [VH_SET_VRING_NUM]         = { vh_on_set_vring_num,         false },
+    [VH_SET_VRING_ADDR]        = { vh_on_set_vring_addr,        false },
+    [VH_SET_VRING_BASE]        = { vh_on_set_vring_base,        false },
+    [VH_GET_VRING_BASE]        = { vh_on_get_vring_base,        true  },
+    [VH_SET_VRING_KICK]        = { vh_on_set_vring_kick,        false },
+    [VH_SET_VRING_CALL]        = { vh_on_set_vring_call,        false },
+    [VH_SET_VRING_ERR]         = { vh_on_set_vring_err,         false },
+    [VH_GET_PROTOCOL_FEATURES] = { vh_on_get_protocol_features, true  },
+    [VH_SET_PROTOCOL_FEATURES] = { vh_on_set_protocol_features, false },
+    [VH_GET_QUEUE_NUM]         = { vh_on_get_queue_num,         true  },
+    [VH_SET_VRING_ENABLE]      = { vh_on_set_vring_enable,      false },
+    [VH_GET_CONFIG]            = { vh_on_get_config,            true  },
+    [VH_SET_CONFIG]            = { vh_on_set_config,            false },
+    [VH_GET_MAX_MEM_SLOTS]     = { vh_on_get_max_mem_slots,     true  },
+    [VH_ADD_MEM_REG]           = { vh_on_add_mem_reg,           false },
+    [VH_REM_MEM_REG]           = { vh_on_rem_mem_reg,           false },
+    [VH_SET_STATUS]            = { vh_on_set_status,            false },
+    [VH_GET_STATUS]            = { vh_on_get_status,            true  },
+    /* clang-format on */
+};
+
+int vh_session_begin(struct vhost_server *srv, int fd)
+{
+    struct vh_sock *sock;
+    int r = vh_sock_new(&sock, fd);
+
+    if (r < 0) {
+        return r;
+    }
+    r = vh_server_watch(srv, vh_sock_fd(sock), VH_EVENT_SESSION, 0);
+    if (r < 0) {
+        vh_sock_free(sock);
+        return r;
+    }
+    srv->session = (struct vh_session){ .sock = sock };
+    vh_server_log(srv, "a front end has connected");
+    return 0;
+}
+
+void vh_session_end(struct vhost_server *srv, const char *why)
+{
+    if (!srv->session.sock) {
+        return;
+    }
+    for (unsigned i = 0; i < srv->n_queues; i++) {
+        vh_squeue_reset(&srv->queues[i]);
+    }
+    vh_memory_clear(&srv->memory);
+    vh_server_unwatch(srv, vh_sock_fd(srv->session.sock));
+    vh_sock_free(srv->session.sock);
+    srv->session = (struct vh_session){ .sock = NULL };
+    srv->served = true;
+    vh_server_log(srv, "%s", why);
+}
+
+static int fault(struct vhost_server *srv, const char *what, const char *why)
+{
+    snprintf(srv->session.fault_text, sizeof(srv->session.fault_text), "%s: %s",
+             what, why);
+    srv->session.fault = srv->session.fault_text;
+    return -EPROTO;
+}
+
+/* May it be sent now?  Its feature must be there, or it is not understood. */
+static bool gate_is_open(const struct vhost_server *srv,
+                         const struct vh_msg_row *row)
+{
+    if (row->gate >= 0) {
+        return vh_server_has(srv, (unsigned)row->gate);
+    }
+    return row->gate != VH_GATE_PROTOCOL_ACKED ||
+           (srv->session.features & VH_F_PROTOCOL_FEATURES);
+}
+
+static int reply_ack(struct vhost_server *srv, const struct vh_msg *msg, int r)
+{
+    struct vh_msg ack;
+
+    if (!(msg->flags & VH_MSG_F_NEED_REPLY) ||
+        !vh_server_has(srv, VH_PF_REPLY_ACK)) {
+        if (r < 0) {
+            vh_server_log(srv, "%s refused: %s, and nobody asks",
+                          vh_msg_name(VH_FROM_FRONT, msg->request),
+                          strerror(-r));
+        }
+        return 0;
+    }
+    vh_msg_init_u64(&ack, msg->request, r < 0 ? (uint64_t)-r : 0);
+    ack.flags |= VH_MSG_F_REPLY;
+    return vh_sock_queue(srv->session.sock, &ack);
+}
+
+static int serve(struct vhost_server *srv, struct vh_msg *msg)
+{
+    const struct vh_msg_row *row = vh_msg_row(VH_FROM_FRONT, msg->request);
+    const struct handler *handler;
+    struct vh_msg reply;
+    const char *why;
+    int r;
+
+    if (vh_msg_check_request(VH_FROM_FRONT, msg, &why) < 0) {
+        return fault(srv, vh_msg_name(VH_FROM_FRONT, msg->request), why);
+    }
+    handler = &handlers[msg->request];
+    if (!handler->fn || !gate_is_open(srv, row)) {
+        if (row->reply == VH_REPLY_OWN) {
+            return fault(srv, row->name, "was not negotiated");
+        }
+        return reply_ack(srv, msg, -ENOTSUP);
+    }
+    r = handler->fn(srv, msg, &reply);
+    if (srv->session.fault) {
+        return -EPROTO;
+    }
+    if (!handler->replies) {
+        return reply_ack(srv, msg, r);
+    }
+    reply.flags |= VH_MSG_F_REPLY;
+    return vh_sock_queue(srv->session.sock, &reply);
+}
+
+/* Everything that has come.  Return: NULL, or why the session ends. */
+static const char *serve_all(struct vhost_server *srv)
+{
+    const char *why = NULL;
+
+    for (;;) {
+        int r = vh_sock_receive(srv->session.sock, &srv->msg, false, &why);
+
+        if (r == 0) {
+            return NULL;
+        }
+        if (r == -ECONNRESET && !why) {
+            return "the front end has gone";
+        }
+        if (r < 0) {
+            return why ? why : strerror(-r);
+        }
+        r = serve(srv, &srv->msg);
+        vh_msg_close_fds(&srv->msg);
+        if (r == -ENOBUFS) {
+            return "the front end does not read its answers";
+        }
+        if (r < 0) {
+            return srv->session.fault ? srv->session.fault : strerror(-r);
+        }
+    }
+}
+
+void vh_session_dispatch(struct vhost_server *srv)
+{
+    char text[sizeof(srv->session.fault_text)];
+    const char *why = serve_all(srv);
+
+    if (!why && vh_sock_send(srv->session.sock) < 0) {
+        why = "the front end has gone";
+    }
+    if (why) {
+        snprintf(text, sizeof(text), "%s", why);
+        vh_sock_send(srv->session.sock); /* what it is owed, if it listens */
+        vh_session_end(srv, text);
+    }
+}
