@@ -171,7 +171,7 @@ static int check_limits(struct vhost_user *user, const struct number *queues,
     }
     if (slots->value == 0) {
         return vh_error(errp, -EPROTO, "GET_MAX_MEM_SLOTS", VH_NO_QUEUE,
-                        "%s: the back end says that it takes no memory",
+                        "%s: the back end says that it has no memory slots",
                         user->name);
     }
     user->max_queues =
