@@ -8,6 +8,15 @@
 
 #define CONFIG_MAX 256 /* vhost-user specification, "Virtio device config" */
 
+/*
+ * An answer that is no answer to the question does not break the device: the
+ * back end serves its queues all the same, and whoever asked knows.
+ */
+static int answered(struct vhost_dev *dev, int r)
+{
+    return r == -EPROTO ? r : vh_core_fault(dev, r);
+}
+
 int vhost_dev_get_config(struct vhost_dev *hdev, uint8_t *config,
                          uint32_t config_len, struct vhost_error **errp)
 {
@@ -19,7 +28,7 @@ int vhost_dev_get_config(struct vhost_dev *hdev, uint8_t *config,
                        "%u bytes of configuration asked, at most %u",
                        config_len, CONFIG_MAX);
     } else {
-        r = vh_be_get_config(hdev, config, config_len);
+        r = answered(hdev, vh_be_get_config(hdev, config, config_len));
     }
     if (r < 0) {
         vh_error_copy(errp, hdev->error);
@@ -36,7 +45,7 @@ int vhost_dev_set_config(struct vhost_dev *dev, const uint8_t *data,
                           "%u bytes at %u pass the %u of a configuration", size,
                           offset, CONFIG_MAX);
     }
-    return vh_be_set_config(dev, data, offset, size, flags);
+    return answered(dev, vh_be_set_config(dev, data, offset, size, flags));
 }
 
 void vhost_dev_set_config_notifier(struct vhost_dev *dev,
