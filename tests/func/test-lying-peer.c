@@ -135,51 +135,59 @@ static struct outcome live(const struct lie *lie, enum ring_lie ring)
     return o;
 }
 
-static void tell_at_every_message(enum lie_kind kind, bool must_fail)
+/*
+ * The lie comes at the first message that it could hit, then at the second,
+ * and so on, until the device has lived and closed before its turn.  Up to
+ * some message all are noticed by the open or the read; after it only the
+ * answers to the stop are left, and they fail nothing any more.
+ */
+static unsigned tell_at_every_message(enum lie_kind kind)
 {
     int fds = count_fds(), maps = count_shared_mappings();
+    unsigned k = 0, noticed = 0;
+    bool harmless = false;
     struct outcome o;
-    unsigned k = 0;
 
     do {
         struct lie lie = { .kind = kind, .at = k, .value = 1 };
 
         o = live(&lie, RING_HONEST);
-        if (must_fail && o.lied && o.opened && o.read == 0) {
-            /* Nothing but the answers to the stop came after the read. */
-            assert_true(k > 3);
+        if (o.opened && o.read == 0) {
+            harmless = true;
+        } else {
+            assert_true(o.lied);
+            assert_false(harmless && kind != LIE_TWICE);
+            noticed++;
         }
         assert_int_equal(count_fds(), fds);
         assert_int_equal(count_shared_mappings(), maps);
         assert_true(k++ < 200);
     } while (o.lied);
-    assert_true(k > 5);
-    assert_true(o.opened);
-    assert_int_equal(o.read, 0);
+    return noticed;
 }
 
-#define TELL(name, kind, must_fail)             \
-    static void name(void **state)              \
-    {                                           \
-        (void)state;                            \
-        tell_at_every_message(kind, must_fail); \
+#define TELL(name, kind, at_least)                                   \
+    static void name(void **state)                                   \
+    {                                                                \
+        (void)state;                                                 \
+        assert_in_range(tell_at_every_message(kind), at_least, 200); \
     }
 
-TELL(survives_a_peer_that_stops_answering_at_any_reply, LIE_NEVER_ANSWER, true)
-TELL(survives_a_peer_that_hangs_up_at_any_reply, LIE_HANG_UP, true)
-TELL(survives_a_peer_that_dies_on_any_request, LIE_DIE_ON, true)
-TELL(refuses_a_wrong_id_in_any_reply, LIE_WRONG_ID, true)
-TELL(refuses_a_request_where_any_reply_is_due, LIE_NO_REPLY_FLAG, true)
-TELL(refuses_a_wrong_version_in_any_reply, LIE_WRONG_VERSION, true)
-TELL(refuses_any_reply_that_is_too_short, LIE_TOO_SHORT, true)
-TELL(refuses_any_reply_that_is_too_long, LIE_TOO_LONG, true)
-TELL(refuses_a_huge_size_in_any_reply, LIE_HUGE_SIZE, true)
-TELL(refuses_an_fd_with_any_reply, LIE_ONE_FD, true)
-TELL(refuses_too_many_fds_with_any_reply, LIE_TOO_MANY_FDS, true)
-TELL(refuses_garbage_where_any_reply_is_due, LIE_GARBAGE, true)
-TELL(survives_a_peer_that_dies_within_any_reply, LIE_HALF_A_REPLY, true)
-TELL(survives_any_reply_that_comes_twice, LIE_TWICE, false)
-TELL(reports_any_request_that_is_refused, LIE_REFUSE, true)
+TELL(survives_a_peer_that_stops_answering_at_any_reply, LIE_NEVER_ANSWER, 10)
+TELL(survives_a_peer_that_hangs_up_at_any_reply, LIE_HANG_UP, 10)
+TELL(survives_a_peer_that_dies_on_any_request, LIE_DIE_ON, 10)
+TELL(refuses_a_wrong_id_in_any_reply, LIE_WRONG_ID, 10)
+TELL(refuses_a_request_where_any_reply_is_due, LIE_NO_REPLY_FLAG, 10)
+TELL(refuses_a_wrong_version_in_any_reply, LIE_WRONG_VERSION, 10)
+TELL(refuses_any_reply_that_is_too_short, LIE_TOO_SHORT, 10)
+TELL(refuses_any_reply_that_is_too_long, LIE_TOO_LONG, 10)
+TELL(refuses_a_huge_size_in_any_reply, LIE_HUGE_SIZE, 10)
+TELL(refuses_an_fd_with_any_reply, LIE_ONE_FD, 10)
+TELL(refuses_too_many_fds_with_any_reply, LIE_TOO_MANY_FDS, 10)
+TELL(refuses_garbage_where_any_reply_is_due, LIE_GARBAGE, 10)
+TELL(survives_a_peer_that_dies_within_any_reply, LIE_HALF_A_REPLY, 10)
+TELL(survives_any_reply_that_comes_twice, LIE_TWICE, 0)
+TELL(reports_any_request_that_is_refused, LIE_REFUSE, 5)
 
 static struct outcome tell(enum lie_kind kind, uint32_t request, uint64_t value)
 {
