@@ -48,6 +48,7 @@ struct worker {
     uint64_t last_completion;
     struct request *requests;
     char *memory;
+    char *pattern; /* what is written: one block */
     struct histogram *latency;
     uint64_t reads;
     uint64_t writes;
@@ -106,7 +107,7 @@ static bool prepare_request(struct worker *w, struct request *rq, uint64_t now)
     rq->began = now;
     rq->is_read = choose_read(w);
     r = rq->is_read ? vhost_blk_read(w->queue, offset, rq->buf, len, rq)
-                    : vhost_blk_write(w->queue, offset, rq->buf, len, rq);
+                    : vhost_blk_write(w->queue, offset, w->pattern, len, rq);
     if (r == -EAGAIN) {
         snprintf(w->error, sizeof(w->error),
                  "the queue is full with %u requests of this size; try a "
@@ -221,7 +222,7 @@ static bool setup_worker(struct worker *w, unsigned index)
     w->queue = vhost_blk_get_queue(job->disk, index);
     w->latency = histogram_new();
     w->requests = calloc(job->depth, sizeof(*w->requests));
-    w->memory = vhost_blk_alloc(job->disk, job->depth * job->block_size);
+    w->memory = vhost_blk_alloc(job->disk, (job->depth + 1) * job->block_size);
     if (!w->latency || !w->requests || !w->memory) {
         out_error("out of memory");
         return false;
@@ -229,12 +230,13 @@ static bool setup_worker(struct worker *w, unsigned index)
     for (unsigned i = 0; i < job->depth; i++) {
         w->requests[i].buf = w->memory + i * job->block_size;
     }
-    for (uint64_t i = 0;
-         job->read_percent < 100 && i + 8 <= job->depth * job->block_size;
-         i += 8) {
+    /* Read buffers would soon hold what the disk held: writes have their
+     * own, or a mix would end in copying zeroes. */
+    w->pattern = w->memory + job->depth * job->block_size;
+    for (uint64_t i = 0; i < job->block_size; i += sizeof(uint64_t)) {
         uint64_t value = random_next(w);
 
-        memcpy(w->memory + i, &value, 8);
+        memcpy(w->pattern + i, &value, sizeof(value));
     }
     return true;
 }

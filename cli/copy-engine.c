@@ -239,24 +239,32 @@ static void claim(struct engine *g, struct slot *s)
     }
 }
 
+/* Is there something left to start? */
+static bool has_more(const struct engine *g)
+{
+    return g->cursor < g->job->src->size && !g->result->differs;
+}
+
 static void run_slots(struct engine *g)
 {
     for (unsigned i = 0; i < g->job->depth && !g->failed; i++) {
         struct slot *s = &g->slots[i];
 
-        while (s->phase == FREE && g->cursor < g->job->src->size &&
-               !g->result->differs && !g->failed) {
-            claim(g, s);
+        if (s->phase != FREE && !s->posted) {
             run_slot(g, s);
         }
-        if (s->phase != FREE && !s->posted) {
+        while (s->phase == FREE && has_more(g) && !g->failed) {
+            claim(g, s);
             run_slot(g, s);
         }
     }
 }
 
-static bool is_idle(const struct engine *g)
+static bool is_over(const struct engine *g)
 {
+    if (has_more(g)) {
+        return false;
+    }
     for (unsigned i = 0; i < g->job->depth; i++) {
         if (g->slots[i].phase != FREE) {
             return false;
@@ -314,7 +322,7 @@ static void run_all(struct engine *g)
     g->last_completion = system_now();
     for (;;) {
         run_slots(g);
-        if (g->failed || is_idle(g)) {
+        if (g->failed || is_over(g)) {
             return;
         }
         if (system_interrupted()) {

@@ -275,7 +275,11 @@ int probe_main(int argc, char **argv)
 
     argp_parse(&argp, argc, argv, 0, NULL, &p);
     r = probe_device(&p, &err);
-    if (r < 0) {
+    if (r < 0 && err && strncmp(p.uri, "user:", 5) != 0) {
+        /* Only vhost-user knows how the device was called. */
+        out_error("%s: %s", p.uri, vhost_error_message(err));
+        vhost_error_free(err);
+    } else if (r < 0) {
         out_library_error(err);
     } else if (p.client.json) {
         print_json(&p);

@@ -71,11 +71,12 @@ serve() {
     server=$!
     pids+=("$server")
     for ((i = 0; i < 200; i++)); do
-        grep -q '^serving ' "$work/$name.log" && return 0
+        grep -qs '^serving ' "$work/$name.log" && return 0
         kill -0 $server 2>/dev/null || break
         sleep 0.05
     done
-    echo "# no back end at $name.sock"
+    failed=1
+    echo "not ok - a back end at $name.sock"
     sed 's/^/# /' "$work/$name.log"
     return 1
 }

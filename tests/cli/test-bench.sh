@@ -5,7 +5,6 @@
 
 truncate -s 16M "$work/disk.img"
 serve d "$work/disk.img" --queues 2
-bench() { "$VHOST" bench "user:$work/d.sock" --time 1 "$@"; }
 
 check "reads, as JSON" bash -c '"$@" --json >"$0"' "$work/json" \
     "$VHOST" bench "user:$work/d.sock" --time 1
@@ -26,9 +25,10 @@ steps = [l[k] for k in ("min", "p50", "p90", "p99", "p99_9", "max")]
 assert steps == sorted(steps) and steps[0] > 0, steps
 assert l["min"] <= l["mean"] <= l["max"]' "$work/json"
 check "reads leave the disk alone" cmp -n 16777216 "$work/disk.img" /dev/zero
-check "two queues, sequential, polling" bench --queues 2 --sequential --polling --depth 4
-check "... says so" grep -qF 'sequential read, 4.0 KiB, depth 4, 2 queues, polling' "$work/check.log"
-check "... with percentiles" grep -qE '^ +99.9 % +[0-9.]+ [num]?s$' "$work/check.log"
+run "$VHOST" bench "user:$work/d.sock" --time 1 --queues 2 --sequential --polling --depth 4
+check "two queues, sequential, polling" test $status = 0
+check "... says so" grep -qF 'sequential read, 4.0 KiB, depth 4, 2 queues, polling' "$work/out"
+check "... with percentiles" grep -qE '^ +99.9 % +[0-9.]+ [num]?s$' "$work/out"
 check "a mix" bash -c '"$@" --json >"$0"' "$work/json" \
     "$VHOST" bench "user:$work/d.sock" --time 1 --mixed 70 --allow-write
 check "... has both, in proportion" python '
@@ -37,13 +37,16 @@ d = json.load(open(sys.argv[1]))
 assert d["mode"] == "mixed" and d["read_percent"] == 70
 part = d["reads"] / (d["reads"] + d["writes"])
 assert 0.6 < part < 0.8, part' "$work/json"
-check "... was written" bash -c '! cmp -s -n 16777216 "$1" /dev/zero' - "$work/disk.img"
+check "... writes data, everywhere" python '
+import sys
+d = open(sys.argv[1], "rb").read()
+zero = sum(d[i:i + 4096] == bytes(4096) for i in range(0, len(d), 4096))
+assert zero < 400, zero' "$work/disk.img"
 check "more queues than there are" fails_with 1 '^vhost: ' \
     "$VHOST" bench "user:$work/d.sock" --queues 3
-check "blocks larger than the device" bash -c '
-    truncate -s 1M "$1/tiny.img"' - "$work"
+truncate -s 1M "$work/tiny.img"
 serve t "$work/tiny.img"
-check "... are refused" fails_with 1 'too small' \
+check "blocks larger than the device are refused" fails_with 1 'too small' \
     "$VHOST" bench "user:$work/t.sock" --block-size 2M
 serve b null:1G --block-size 4096
 check "blocks smaller than the device's are refused" fails_with 1 'multiple' \

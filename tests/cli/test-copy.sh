@@ -15,6 +15,12 @@ check "device to file" "$VHOST" copy "user:$work/d.sock" "$work/back.img"
 check "... is the same" cmp "$work/src.img" "$work/back.img"
 check "... and as sparse" test "$(used "$work/back.img")" -le $(($(used "$work/src.img") + 64))
 
+for depth in 1 2; do
+    check "device to file, --depth $depth: zeroes do not end it" \
+        "$VHOST" copy "user:$work/d.sock" "$work/one.img" --depth $depth
+    check "... is the same" cmp "$work/src.img" "$work/one.img"
+done
+
 dd if=/dev/urandom of="$work/disk.img" bs=1M count=32 conv=notrunc status=none
 check "over old data, with --verify" \
     "$VHOST" copy "$work/src.img" "user:$work/d.sock" --verify --json
@@ -87,9 +93,9 @@ check "... unless with --force" \
     "$VHOST" copy "user:$work/d.sock" "user:$work/l.sock" --force --verify
 check "a missing source" fails_with 1 'none.img: No such file' \
     "$VHOST" copy "$work/none.img" "user:$work/d.sock"
-check "a missing destination device" fails_with 1 'No such file' \
+check "a missing destination device" fails_with 1 'no such socket' \
     "$VHOST" copy "$work/src.img" "user:$work/none.sock"
-check "a missing source device leaves no file" fails_with 1 'No such file' \
+check "a missing source device leaves no file" fails_with 1 'no such socket' \
     "$VHOST" copy "user:$work/none.sock" "$work/new.img"
 check "... none" test ! -e "$work/new.img"
 check "a directory as source" fails_with 1 'neither a regular file' \

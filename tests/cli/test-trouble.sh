@@ -45,7 +45,7 @@ verbs() {
     check "$1: copy leaves no file" test ! -e "$work/new.img"
     check "$1: bench" fails_with 1 "$3" "$VHOST" bench "$uri" --time 1 --deadline 500
 }
-verbs "no socket" none 'No such file'
+verbs "no socket" none 'no such socket'
 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$work/stale.sock"
 verbs "a socket that nobody serves" stale 'refused'
 cp "$work/src.img" "$work/file.sock"
@@ -66,7 +66,10 @@ stop_during() {
     timeout -k 5 30 "$@" >"$work/out" 2>"$work/err" </dev/null &
     pid=$!
     sleep 0.7
-    kill -"$signal" $server
+    if ! kill -0 $pid || ! kill -"$signal" "$server"; then
+        cat "$work/err"
+        return 1
+    fi
     wait $pid
     status=$?
     [ $status = 1 ] && [ "$(wc -l <"$work/err")" = 1 ] &&
@@ -77,7 +80,7 @@ check "stopped during bench" stop_during STOP \
     "$VHOST" bench "user:$work/n.sock" --time 20 --deadline 500
 kill -CONT $server
 check "killed during bench" stop_during KILL "$VHOST" bench "user:$work/n.sock" --time 20
-serve n null:64T
+serve n null:8T
 check "stopped during copy" stop_during STOP \
     "$VHOST" copy "user:$work/n.sock" "$work/new.img" --deadline 500
 check "... leaves no file" test ! -e "$work/new.img"
@@ -92,7 +95,7 @@ interrupted() {
     status=$?
     grep -qx 'vhost: interrupted' "$work/err" && [ ! -s "$work/out" ] || show
 }
-serve n null:64T
+serve n null:8T
 check "SIGINT ends a copy" interrupted "$VHOST" copy "user:$work/n.sock" "$work/new.img"
 check "... which leaves no file" test ! -e "$work/new.img"
 check "SIGINT ends a bench" interrupted "$VHOST" bench "user:$work/n.sock" --time 20
