@@ -20,6 +20,7 @@ struct vhost_dev_priv {
     struct vhost_dev *dev;
     struct vh_mem_listener listener;
     bool attached; /* to dev->map */
+    int memory;    /* negative errno: dev->mem is older than the map */
     bool told;     /* the owner knows that the back end is gone */
     int epoll_fd;
     unsigned n_ready; /* queues that vhost_dev_init() has made */

@@ -5,8 +5,9 @@
  * From the map's sections comes the table of this back end; a change that
  * leaves the table as it was ends here.  A device that is not started only
  * keeps the table for its next start: the rings of its back end are stopped,
- * and a stopped back end touches no memory.  A started one sends it, and
- * returns when the back end has let go of what is gone.
+ * and a stopped back end touches no memory.  If it can't, it does not start
+ * before a later change fits.  A started one sends it, and returns when the
+ * back end has let go of what is gone.
  *
  * If that fails nobody knows what the back end still has: the device is
  * broken, and until its cleanup the map holds the old sections for it.  A
@@ -225,9 +226,11 @@ static int commit(struct vh_mem_listener *listener,
     }
     r = build(dev, &next, sections, n, errp);
     if (r == 0) {
-        return commit_table(dev, &next, errp);
+        r = commit_table(dev, &next, errp);
+    } else {
+        break_started(dev);
     }
-    break_started(dev);
+    dev->priv->memory = r;
     return r;
 }
 

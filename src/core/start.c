@@ -48,6 +48,11 @@ static void features_down(struct vhost_dev *dev, bool vrings)
 static int memory_up(struct vhost_dev *dev, bool vrings)
 {
     (void)vrings;
+    if (dev->priv->memory < 0) {
+        return vh_be_fail(dev, dev->priv->memory, "memory table", VH_NO_QUEUE,
+                          "the back end can't take the memory as it is now: "
+                          "see the last commit of its map");
+    }
     return dev->mem ? vh_be_set_mem_table(dev, dev->mem) : 0;
 }
 
