@@ -287,6 +287,11 @@ static int ask_bases(struct vhost_dev *dev, unsigned n)
                            "16 bits, not %#x",
                            states[i].index, states[i].num);
         }
+        if (results[i] < 0) {
+            vh_be_fail(dev, results[i], "GET_VRING_BASE", (int)states[i].index,
+                       "the back end does not say where queue %u stands",
+                       states[i].index);
+        }
         r = r < 0 ? r : results[i];
     }
     return r;
