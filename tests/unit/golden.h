@@ -433,7 +433,7 @@ static const struct golden golden[] = {
       .hex = "17 00 00 00  01 00 00 00  08 00 00 00"
              " 01 00 00 00 01 00 00 00" },
     { REQ(VH_GET_CONFIG, 1, 12, 0, 0x1),
-      .payload.config = { 0x8, 0, 0 },
+      .payload.config = { 0x8, 0, 0, { 0 } },
       .hex = "18 00 00 00  01 00 00 00  0c 00 00 00"
              " 08 00 00 00 00 00 00 00  00 00 00 00" },
     { REQ(VH_GET_CONFIG, 1, 13, 0, 0x1),
@@ -453,7 +453,7 @@ static const struct golden golden[] = {
     { REPLY(VH_GET_CONFIG, 5, 0, 0, 0x1),
       .hex = "18 00 00 00  05 00 00 00  00 00 00 00" },
     { REPLY(VH_GET_CONFIG, 5, 12, 0, 0x1),
-      .payload.config = { 0x8, 0, 0 },
+      .payload.config = { 0x8, 0, 0, { 0 } },
       .hex = "18 00 00 00  05 00 00 00  0c 00 00 00"
              " 08 00 00 00 00 00 00 00  00 00 00 00" },
     { REPLY(VH_GET_CONFIG, 5, 13, 0, 0x1),

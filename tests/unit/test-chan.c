@@ -320,6 +320,24 @@ static void test_fds_amid_a_batch_find_their_answer(void **state)
     vh_msg_close_fds(&reply);
 }
 
+static void test_reading_in_bulk_goes_on_after_fds(void **state)
+{
+    struct vh_msg reply;
+    uint64_t before;
+
+    (void)state;
+    raw_message(rig.peer, VH_POSTCOPY_ADVISE, REPLY, NULL, 0, 1);
+    expect_ok(call(VH_POSTCOPY_ADVISE, &reply));
+    vh_msg_close_fds(&reply);
+    before = stats().recv_calls;
+    for (int i = 0; i < 10; i++) {
+        expect_ok(post_ack(i, NULL, NULL));
+    }
+    peer_acks(10, 0);
+    expect_ok(wait_all());
+    assert_int_equal(stats().recv_calls, before + 1);
+}
+
 static void test_fds_that_nobody_takes_are_closed(void **state)
 {
     struct told told = { 0 };
@@ -812,12 +830,12 @@ static void pause_ms(int ms)
     poll(NULL, 0, ms);
 }
 
+/* After so many bytes of requests. */
 static void *answer_late(void *arg)
 {
-    uint8_t request[20];
+    uint8_t requests[64];
 
-    (void)arg;
-    raw_receive(rig.peer, request, sizeof(request));
+    raw_receive(rig.peer, requests, *(size_t *)arg);
     pause_ms(200); /* four times the short deadline */
     peer_acks(1, 0);
     return NULL;
@@ -827,13 +845,41 @@ static void test_patience_is_what_the_request_asks_for(void **state)
 {
     struct vh_msg msg;
     pthread_t thread;
+    size_t requests = 20;
 
     (void)state;
     vh_msg_init_state(&msg, VH_SET_VRING_ENABLE, 0, 1);
-    assert_int_equal(pthread_create(&thread, NULL, answer_late, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, answer_late, &requests), 0);
     expect_ok(
         vh_chan_call(rig.chan, &msg, VH_EXPECT_ACK, LONG, 0, NULL, &rig.err));
     pthread_join(thread, NULL);
+}
+
+static int post_patient(void *arg, int result, struct vh_msg *reply,
+                        struct vhost_error **errp)
+{
+    struct vh_msg msg;
+
+    (void)reply;
+    (void)errp;
+    assert_int_equal(result, 0);
+    vh_msg_init_state(&msg, VH_SET_VRING_ENABLE, 0, 1);
+    return vh_chan_post(rig.chan, &msg, VH_EXPECT_ACK, LONG, 0, tell, arg);
+}
+
+static void test_what_done_posts_has_its_own_patience(void **state)
+{
+    struct told told = { 0 };
+    pthread_t thread;
+    size_t requests = 12 + 20;
+
+    (void)state;
+    expect_ok(post_reply(VH_GET_FEATURES, post_patient, &told));
+    raw_u64(rig.peer, VH_GET_FEATURES, REPLY, 1);
+    assert_int_equal(pthread_create(&thread, NULL, answer_late, &requests), 0);
+    expect_ok(wait_all());
+    pthread_join(thread, NULL);
+    assert_int_equal(told.n, 1);
 }
 
 static void *dribble_answer(void *arg)
@@ -947,6 +993,7 @@ int main(void)
         TEST(test_answers_go_to_their_requests),
         TEST(test_fds_of_an_answer_are_given_to_the_caller),
         TEST(test_fds_amid_a_batch_find_their_answer),
+        TEST(test_reading_in_bulk_goes_on_after_fds),
         TEST(test_fds_that_nobody_takes_are_closed),
         TEST(test_a_request_without_a_row_has_no_answer),
         TEST(test_a_refusal_is_reported_once_and_the_channel_goes_on),
@@ -982,6 +1029,7 @@ int main(void)
         TEST(test_rubbish_where_nothing_is_due_is_a_fault),
         TEST(test_times_are_told_in_the_unit_that_fits),
         IMPATIENT(test_patience_is_what_the_request_asks_for),
+        IMPATIENT(test_what_done_posts_has_its_own_patience),
         TEST(test_an_answer_may_dribble_in),
         IMPATIENT(test_dribbling_gains_no_time),
         TEST(test_neither_side_wedges_the_other),
