@@ -72,63 +72,71 @@ int vh_on_get_vring_base(struct vhost_server *srv, struct vh_msg *msg,
         srv->session.fault = "GET_VRING_BASE of a queue that is not there";
         return -EPROTO;
     }
-    vh_squeue_stop(q);
-    q->kicked = false;
-    vh_squeue_set_fd(q, &q->kick_fd, -1);
-    vh_squeue_set_fd(q, &q->call_fd, -1);
+    vh_squeue_unkick(q);
     vh_msg_init_state(reply, msg->request, q->index, q->base);
     return 0;
 }
 
-/* Takes the fd out of the message; -1 if it has none. */
-static int take_fd(struct vh_msg *msg)
+/*
+ * The queue of SET_VRING_KICK and its kin, and their fd, taken out of the
+ * message, or -1.  What is no eventfd is refused, as far as fstat(2) can tell:
+ * to write to a pipe or a socket may raise SIGPIPE.
+ * Return: NULL if it is refused.
+ */
+static struct vh_squeue *take_fd(struct vhost_server *srv, struct vh_msg *msg,
+                                 int *fd)
 {
-    return msg->n_fds > 0 ? msg->fds[--msg->n_fds] : -1;
-}
+    struct vh_squeue *q = queue_of(srv, msg->payload.u64 & VH_VRING_IDX_MASK);
+    struct stat st;
 
-static struct vh_squeue *queue_of_fd(struct vhost_server *srv,
-                                     const struct vh_msg *msg)
-{
-    return queue_of(srv, msg->payload.u64 & VH_VRING_IDX_MASK);
+    *fd = -1;
+    if (!q || msg->n_fds == 0) {
+        return q;
+    }
+    /* Files without a name, as eventfds are, have no type either. */
+    if (fstat(msg->fds[0], &st) < 0 || (st.st_mode & S_IFMT) != 0) {
+        return NULL;
+    }
+    *fd = msg->fds[0];
+    msg->fds[0] = -1;
+    return q;
 }
 
 int vh_on_set_vring_kick(struct vhost_server *srv, struct vh_msg *msg,
                          struct vh_msg *reply)
 {
-    struct vh_squeue *q = queue_of_fd(srv, msg);
+    int fd;
+    struct vh_squeue *q = take_fd(srv, msg, &fd);
 
     (void)reply;
-    if (!q) {
-        return -EINVAL;
-    }
-    vh_squeue_set_fd(q, &q->kick_fd, take_fd(msg));
-    q->kicked = true;
-    return vh_squeue_start(q);
+    return q ? vh_squeue_kick(q, fd) : -EINVAL;
 }
 
 int vh_on_set_vring_call(struct vhost_server *srv, struct vh_msg *msg,
                          struct vh_msg *reply)
 {
-    struct vh_squeue *q = queue_of_fd(srv, msg);
+    int fd;
+    struct vh_squeue *q = take_fd(srv, msg, &fd);
 
     (void)reply;
     if (!q) {
         return -EINVAL;
     }
-    vh_squeue_set_fd(q, &q->call_fd, take_fd(msg));
+    vh_squeue_set_bell(&q->call, fd);
     return 0;
 }
 
 int vh_on_set_vring_err(struct vhost_server *srv, struct vh_msg *msg,
                         struct vh_msg *reply)
 {
-    struct vh_squeue *q = queue_of_fd(srv, msg);
+    int fd;
+    struct vh_squeue *q = take_fd(srv, msg, &fd);
 
     (void)reply;
     if (!q) {
         return -EINVAL;
     }
-    vh_squeue_set_fd(q, &q->err_fd, take_fd(msg));
+    vh_squeue_set_bell(&q->err, fd);
     return 0;
 }
 

@@ -6,11 +6,18 @@
  *
  * A queue is stopped only when its requests are finished: nothing may write
  * into the front end's memory after that.
+ *
+ * Kick fds are watched for edges and never read while the queue runs, so that
+ * one which blocks, or is never empty, does no harm.  What is left in one is
+ * taken out in the end: its owner may take it for a kick that nobody saw.
  */
 #include "server/queue.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
+#include <sys/uio.h>
 
 #include <vhost/notifier.h>
 
@@ -27,17 +34,36 @@ void vh_squeue_init(struct vh_squeue *q, struct vhost_server *srv,
         .srv = srv,
         .index = index,
         .kick_fd = -1,
-        .call_fd = -1,
-        .err_fd = -1,
+        .call.fd = -1,
+        .err.fd = -1,
     };
 }
 
-static void signal_fd(int fd)
+/* Its other end may have filled the counter: do not wait until it is read. */
+static void ring_bell(const struct vh_sbell *bell)
 {
-    struct vhost_notifier notifier = { .fd = fd };
+    struct vhost_notifier notifier = { .fd = bell->fd };
+    struct pollfd pfd = { .fd = bell->fd, .events = POLLOUT };
+
+    if (bell->fd >= 0 && (!bell->may_block || poll(&pfd, 1, 0) > 0)) {
+        vhost_notifier_set(&notifier);
+    }
+}
+
+void vh_squeue_set_bell(struct vh_sbell *bell, int fd)
+{
+    vh_fd_close(&bell->fd);
+    bell->fd = fd;
+    bell->may_block = fd >= 0 && !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
+static void empty_eventfd(int fd)
+{
+    uint64_t n;
+    struct iovec iov = { .iov_base = &n, .iov_len = sizeof(n) };
 
     if (fd >= 0) {
-        vhost_notifier_set(&notifier);
+        (void)!preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
     }
 }
 
@@ -86,6 +112,8 @@ int vh_squeue_start(struct vh_squeue *q)
     }
     /* Buffers may be there since before the kick was ours to hear. */
     q->active = true;
+    q->pushed = false;
+    q->n_lost = 0;
     vh_devring_disable_kick(q->ring);
     return 0;
 }
@@ -99,7 +127,7 @@ void vh_squeue_stop(struct vh_squeue *q)
     }
     vh_server_unwatch(q->srv, q->kick_fd);
     device->ops->submit(device);
-    while (q->ring->n_inflight > 0) {
+    while (q->ring->n_inflight > q->n_lost) {
         device->ops->reap(device, true);
     }
     vh_squeue_publish(q);
@@ -109,30 +137,40 @@ void vh_squeue_stop(struct vh_squeue *q)
     q->active = false;
 }
 
-void vh_squeue_reset(struct vh_squeue *q)
+void vh_squeue_unkick(struct vh_squeue *q)
 {
     vh_squeue_stop(q);
+    empty_eventfd(q->kick_fd);
     vh_fd_close(&q->kick_fd);
-    vh_fd_close(&q->call_fd);
-    vh_fd_close(&q->err_fd);
+    q->kicked = false;
+}
+
+void vh_squeue_reset(struct vh_squeue *q)
+{
+    vh_squeue_unkick(q);
+    vh_squeue_set_bell(&q->call, -1);
+    vh_squeue_set_bell(&q->err, -1);
     vh_squeue_init(q, q->srv, q->index);
 }
 
-void vh_squeue_set_fd(struct vh_squeue *q, int *where, int fd)
+int vh_squeue_kick(struct vh_squeue *q, int fd)
 {
-    bool running_kick = where == &q->kick_fd && q->ring;
+    int r = 0;
 
-    if (running_kick) {
-        vh_server_unwatch(q->srv, *where);
+    if (q->ring) {
+        vh_server_unwatch(q->srv, q->kick_fd);
     }
-    vh_fd_close(where);
-    *where = fd;
-    if (running_kick && !q->ring->broken) {
-        if (fd >= 0) {
-            vh_server_watch(q->srv, fd, VH_EVENT_KICK, q->index);
-        }
+    vh_fd_close(&q->kick_fd);
+    q->kick_fd = fd;
+    q->kicked = true;
+    if (!q->ring) {
+        return vh_squeue_start(q);
+    }
+    if (!q->ring->broken) {
         q->active = true;
+        r = fd < 0 ? 0 : vh_server_watch(q->srv, fd, VH_EVENT_KICK, q->index);
     }
+    return r;
 }
 
 static void break_ring(struct vh_squeue *q, const char *why)
@@ -141,7 +179,7 @@ static void break_ring(struct vh_squeue *q, const char *why)
     vh_server_log(q->srv, "queue %u is broken: %s", q->index, why);
     vh_server_unwatch(q->srv, q->kick_fd);
     q->ring->broken = why;
-    signal_fd(q->err_fd);
+    ring_bell(&q->err);
 }
 
 bool vh_squeue_serve(struct vh_squeue *q)
@@ -161,7 +199,7 @@ bool vh_squeue_serve(struct vh_squeue *q)
         if (r > 0) {
             why = device->ops->serve(device, q, &chain);
             if (why) {
-                vh_devring_push(q->ring, chain.id, 0);
+                q->n_lost++;
             }
         }
         if (why) {
@@ -182,7 +220,7 @@ void vh_squeue_publish(struct vh_squeue *q)
     if (q->pushed && q->ring) {
         q->pushed = false;
         if (vh_devring_publish(q->ring)) {
-            signal_fd(q->call_fd);
+            ring_bell(&q->call);
         }
     }
 }

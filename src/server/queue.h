@@ -16,6 +16,12 @@
 
 struct vhost_server;
 
+/* An eventfd of the front end's, to write to. */
+struct vh_sbell {
+    int fd; /* -1: none */
+    bool may_block;
+};
+
 struct vh_squeue {
     struct vhost_server *srv;
     unsigned index;
@@ -28,9 +34,10 @@ struct vh_squeue {
     bool kicked; /* SET_VRING_KICK has come */
     bool enabled;
     int kick_fd; /* -1: none, we poll */
-    int call_fd;
-    int err_fd;
+    struct vh_sbell call;
+    struct vh_sbell err;
     struct vh_devring *ring; /* NULL: not running */
+    unsigned n_lost;         /* taken from it, and never to be answered */
     bool active;             /* takes part in the rounds */
     bool pushed;             /* something is to be published */
 };
@@ -51,8 +58,16 @@ void vh_squeue_stop(struct vh_squeue *q);
 /** vh_squeue_reset() - stop, close its fds, forget everything */
 void vh_squeue_reset(struct vh_squeue *q);
 
-/** vh_squeue_set_fd() - replace one of its fds; @fd is given, -1: none */
-void vh_squeue_set_fd(struct vh_squeue *q, int *where, int fd);
+/** vh_squeue_kick() - SET_VRING_KICK: run, as vh_squeue_start()
+ * @fd: given; -1: nobody will ring, poll
+ */
+int vh_squeue_kick(struct vh_squeue *q, int fd);
+
+/** vh_squeue_unkick() - stop, and wait for the next SET_VRING_KICK */
+void vh_squeue_unkick(struct vh_squeue *q);
+
+/** vh_squeue_set_bell() - replace it; @fd is given, -1: none */
+void vh_squeue_set_bell(struct vh_sbell *bell, int fd);
 
 /** vh_squeue_serve() - its turn in a round
  *

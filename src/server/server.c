@@ -67,8 +67,9 @@ uint64_t vh_server_protocol_features(const struct vhost_server *srv)
 int vh_server_watch(struct vhost_server *srv, int fd, enum vh_server_event kind,
                     unsigned queue)
 {
+    bool edges = kind == VH_EVENT_KICK || kind == VH_EVENT_DEVICE;
     struct epoll_event event = {
-        .events = EPOLLIN,
+        .events = EPOLLIN | (edges ? (uint32_t)EPOLLET : 0),
         .data.u64 = (uint64_t)kind << 32 | queue,
     };
 
@@ -353,20 +354,10 @@ static void work(struct vhost_server *srv)
     }
 }
 
-static void drain(int fd)
-{
-    struct vhost_notifier notifier = { .fd = fd };
-
-    if (fd >= 0) {
-        vhost_notifier_test_and_clear(&notifier);
-    }
-}
-
 static void on_kick(struct vhost_server *srv, unsigned queue)
 {
     struct vh_squeue *q = &srv->queues[queue];
 
-    drain(q->kick_fd);
     if (q->ring && !q->ring->broken && !q->active) {
         vh_devring_disable_kick(q->ring);
         q->active = true;
@@ -391,8 +382,7 @@ static void on_event(struct vhost_server *srv, uint64_t data)
         on_kick(srv, (unsigned)data);
         break;
     default:
-        drain(srv->device->event_fd); /* the round looks at the device */
-        break;
+        break; /* the round looks at the device in any case */
     }
 }
 
