@@ -104,8 +104,8 @@ int vh_chan_post(struct vh_chan *chan, const struct vh_msg *msg,
  * @errp: the fault, or the first refusal since the last wait
  *
  * Return: 0; -EREMOTEIO if the back end refused something, or what a done()
- * returned; -ETIMEDOUT, -ECONNRESET or -EPROTO on a fault, which is final:
- * vh_chan_fault() tells one from the other.
+ * returned; -ETIMEDOUT, -ECONNRESET, -EPROTO, or what the socket failed with,
+ * on a fault, which is final: vh_chan_fault() tells one from the other.
  */
 int vh_chan_wait(struct vh_chan *chan, struct vhost_error **errp);
 
