@@ -81,7 +81,7 @@ static void learn_region(struct proxy *p, const struct vh_mem_region *r, int fd)
     p->regions[p->n_regions++].addr = addr;
 }
 
-/* Keeps the doorbell of queue 0 from the honest back end. */
+/* Learns where the ring is, and keeps it from the honest back end. */
 static void learn(struct proxy *p, struct vh_msg *m)
 {
     if (p->ring_lie == RING_HONEST) {
@@ -109,6 +109,9 @@ static void learn(struct proxy *p, struct vh_msg *m)
             vh_fd_close(&p->call);
             p->call = vh_fd_dup(m->fds[0]);
         }
+        break;
+    case VH_SET_VRING_ENABLE:
+        m->payload.state.num = 0; /* the honest one must not even look */
         break;
     case VH_SET_VRING_KICK:
         assert(m->n_fds == 1);
