@@ -277,7 +277,8 @@ static struct vhost_blk *open_disk(const struct bench *b)
 
 int bench_main(int argc, char **argv)
 {
-    struct bench b = {
+    /* A device that hangs stays open: static, so it is not lost. */
+    static struct bench b = {
         .client = CLIENT_DEFAULTS,
         .seconds = 5,
         .job = { .read_percent = 100,

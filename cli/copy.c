@@ -240,7 +240,8 @@ static void print_json(const struct copy *c)
 
 int copy_main(int argc, char **argv)
 {
-    struct copy c = {
+    /* A device that hangs stays open: static, so it is not lost. */
+    static struct copy c = {
         .client = CLIENT_DEFAULTS,
         .depth = 16,
         .chunk = UINT64_C(1) << 20,

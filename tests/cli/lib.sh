@@ -6,6 +6,7 @@
 # "ok - NAME # SKIP reason"; what explains a failure follows as "# …".
 set -uo pipefail
 : "${VHOST:?the vhost command under test}"
+[ -x "$VHOST" ] || { echo "not ok - there is no $VHOST"; exit 1; }
 work=$(mktemp -d)
 pids=()
 failed=0
