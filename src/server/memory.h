@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "wire/proto.h"
+#include "wire/payload.h"
 
 #define VH_SERVER_SLOTS 509
 

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "wire/proto.h"
+#include "wire/payload.h"
 #include "wire/table.h"
 
 struct vh_msg {

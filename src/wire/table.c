@@ -16,6 +16,8 @@
  */
 #include "wire/table.h"
 
+#include <assert.h>
+
 /* Payloads: kind, smallest and largest size. */
 #define NONE VH_PAYLOAD_NONE, 0, 0
 #define U64 VH_PAYLOAD_U64, 8, 8

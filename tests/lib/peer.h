@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "wire/proto.h"
+#include "wire/payload.h"
 
 #define PEER_LOG_MAX 2048
 #define PEER_GIVE_UP_MS 20000 /* ends the thread of a test that went wrong */

@@ -26,68 +26,70 @@
     }
 
 /* Where a header gives the number, the header is right. */
+static const struct {
+    uint32_t device_id;
+    unsigned bit;
+    const char *name;
+} system_names[] = {
+    NAMED(0, VIRTIO_F_NOTIFY_ON_EMPTY),
+    NAMED(0, VIRTIO_F_ANY_LAYOUT),
+    { 0, VIRTIO_RING_F_INDIRECT_DESC, "VIRTIO_F_INDIRECT_DESC" },
+    { 0, VIRTIO_RING_F_EVENT_IDX, "VIRTIO_F_EVENT_IDX" },
+    NAMED(0, VIRTIO_F_VERSION_1),
+    NAMED(0, VIRTIO_F_ACCESS_PLATFORM),
+    NAMED(0, VIRTIO_F_RING_PACKED),
+    NAMED(0, VIRTIO_F_ORDER_PLATFORM),
+    NAMED(0, VIRTIO_F_SR_IOV),
+    NAMED(0, VIRTIO_F_RING_RESET),
+    NAMED(NET, VIRTIO_NET_F_CSUM),
+    NAMED(NET, VIRTIO_NET_F_MTU),
+    NAMED(NET, VIRTIO_NET_F_MAC),
+    NAMED(NET, VIRTIO_NET_F_GUEST_TSO4),
+    NAMED(NET, VIRTIO_NET_F_HOST_UFO),
+    NAMED(NET, VIRTIO_NET_F_MRG_RXBUF),
+    NAMED(NET, VIRTIO_NET_F_STATUS),
+    NAMED(NET, VIRTIO_NET_F_CTRL_VQ),
+    NAMED(NET, VIRTIO_NET_F_GUEST_ANNOUNCE),
+    NAMED(NET, VIRTIO_NET_F_MQ),
+    NAMED(NET, VIRTIO_NET_F_CTRL_MAC_ADDR),
+    NAMED(NET, VIRTIO_NET_F_HASH_REPORT),
+    NAMED(NET, VIRTIO_NET_F_RSS),
+    NAMED(NET, VIRTIO_NET_F_RSC_EXT),
+    NAMED(NET, VIRTIO_NET_F_STANDBY),
+    NAMED(NET, VIRTIO_NET_F_SPEED_DUPLEX),
+    NAMED(BLK, VIRTIO_BLK_F_SIZE_MAX),
+    NAMED(BLK, VIRTIO_BLK_F_SEG_MAX),
+    NAMED(BLK, VIRTIO_BLK_F_GEOMETRY),
+    NAMED(BLK, VIRTIO_BLK_F_RO),
+    NAMED(BLK, VIRTIO_BLK_F_BLK_SIZE),
+    NAMED(BLK, VIRTIO_BLK_F_FLUSH),
+    NAMED(BLK, VIRTIO_BLK_F_TOPOLOGY),
+    NAMED(BLK, VIRTIO_BLK_F_CONFIG_WCE),
+    NAMED(BLK, VIRTIO_BLK_F_MQ),
+    NAMED(BLK, VIRTIO_BLK_F_DISCARD),
+    NAMED(BLK, VIRTIO_BLK_F_WRITE_ZEROES),
+    NAMED(CONSOLE, VIRTIO_CONSOLE_F_SIZE),
+    NAMED(CONSOLE, VIRTIO_CONSOLE_F_MULTIPORT),
+    NAMED(CONSOLE, VIRTIO_CONSOLE_F_EMERG_WRITE),
+    NAMED(SCSI, VIRTIO_SCSI_F_INOUT),
+    NAMED(SCSI, VIRTIO_SCSI_F_HOTPLUG),
+    NAMED(SCSI, VIRTIO_SCSI_F_CHANGE),
+    NAMED(SCSI, VIRTIO_SCSI_F_T10_PI),
+};
+
 static void test_agrees_with_the_headers_of_the_system(void **state)
 {
-    static const struct {
-        uint32_t device_id;
-        unsigned bit;
-        const char *name;
-    } cases[] = {
-        NAMED(0, VIRTIO_F_NOTIFY_ON_EMPTY),
-        NAMED(0, VIRTIO_F_ANY_LAYOUT),
-        { 0, VIRTIO_RING_F_INDIRECT_DESC, "VIRTIO_F_INDIRECT_DESC" },
-        { 0, VIRTIO_RING_F_EVENT_IDX, "VIRTIO_F_EVENT_IDX" },
-        NAMED(0, VIRTIO_F_VERSION_1),
-        NAMED(0, VIRTIO_F_ACCESS_PLATFORM),
-        NAMED(0, VIRTIO_F_RING_PACKED),
-        NAMED(0, VIRTIO_F_ORDER_PLATFORM),
-        NAMED(0, VIRTIO_F_SR_IOV),
-        NAMED(0, VIRTIO_F_RING_RESET),
-        NAMED(NET, VIRTIO_NET_F_CSUM),
-        NAMED(NET, VIRTIO_NET_F_MTU),
-        NAMED(NET, VIRTIO_NET_F_MAC),
-        NAMED(NET, VIRTIO_NET_F_GUEST_TSO4),
-        NAMED(NET, VIRTIO_NET_F_HOST_UFO),
-        NAMED(NET, VIRTIO_NET_F_MRG_RXBUF),
-        NAMED(NET, VIRTIO_NET_F_STATUS),
-        NAMED(NET, VIRTIO_NET_F_CTRL_VQ),
-        NAMED(NET, VIRTIO_NET_F_GUEST_ANNOUNCE),
-        NAMED(NET, VIRTIO_NET_F_MQ),
-        NAMED(NET, VIRTIO_NET_F_CTRL_MAC_ADDR),
-        NAMED(NET, VIRTIO_NET_F_HASH_REPORT),
-        NAMED(NET, VIRTIO_NET_F_RSS),
-        NAMED(NET, VIRTIO_NET_F_RSC_EXT),
-        NAMED(NET, VIRTIO_NET_F_STANDBY),
-        NAMED(NET, VIRTIO_NET_F_SPEED_DUPLEX),
-        NAMED(BLK, VIRTIO_BLK_F_SIZE_MAX),
-        NAMED(BLK, VIRTIO_BLK_F_SEG_MAX),
-        NAMED(BLK, VIRTIO_BLK_F_GEOMETRY),
-        NAMED(BLK, VIRTIO_BLK_F_RO),
-        NAMED(BLK, VIRTIO_BLK_F_BLK_SIZE),
-        NAMED(BLK, VIRTIO_BLK_F_FLUSH),
-        NAMED(BLK, VIRTIO_BLK_F_TOPOLOGY),
-        NAMED(BLK, VIRTIO_BLK_F_CONFIG_WCE),
-        NAMED(BLK, VIRTIO_BLK_F_MQ),
-        NAMED(BLK, VIRTIO_BLK_F_DISCARD),
-        NAMED(BLK, VIRTIO_BLK_F_WRITE_ZEROES),
-        NAMED(CONSOLE, VIRTIO_CONSOLE_F_SIZE),
-        NAMED(CONSOLE, VIRTIO_CONSOLE_F_MULTIPORT),
-        NAMED(CONSOLE, VIRTIO_CONSOLE_F_EMERG_WRITE),
-        NAMED(SCSI, VIRTIO_SCSI_F_INOUT),
-        NAMED(SCSI, VIRTIO_SCSI_F_HOTPLUG),
-        NAMED(SCSI, VIRTIO_SCSI_F_CHANGE),
-        NAMED(SCSI, VIRTIO_SCSI_F_T10_PI),
-    };
-
     (void)state;
-    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-        const char *name = vhost_feature_name(cases[i].device_id, cases[i].bit);
+    for (unsigned i = 0; i < ARRAY_SIZE(system_names); i++) {
+        const char *name =
+            vhost_feature_name(system_names[i].device_id, system_names[i].bit);
 
         if (!name) {
-            fail_msg("bit %u of device %u has no name, not %s", cases[i].bit,
-                     cases[i].device_id, cases[i].name);
+            fail_msg("bit %u of device %u has no name, not %s",
+                     system_names[i].bit, system_names[i].device_id,
+                     system_names[i].name);
         }
-        assert_string_equal(name, cases[i].name);
+        assert_string_equal(name, system_names[i].name);
     }
 }
 
