@@ -315,6 +315,42 @@ static void test_says_nothing_to_a_back_end_that_is_broken(void **state)
     core_rig_down(&rig);
 }
 
+static void on_release(void *opaque)
+{
+    ++*(unsigned *)opaque;
+}
+
+/* It was not told to stop: who knows what it still reads and writes? */
+static void test_a_broken_device_holds_its_memory_until_cleanup(void **state)
+{
+    struct vhost_memory_section extra;
+    unsigned released = 0;
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 1);
+    memset(&extra, 0, sizeof(extra));
+    assert_int_equal(vhost_memory_alloc(&extra, 0x1000, 0, NULL), 0);
+    extra.gpa = UINT64_C(0x40000000);
+    extra.release = on_release;
+    extra.opaque = &released;
+    vhost_memory_begin(rig.map);
+    assert_int_equal(vhost_memory_add(rig.map, &extra), 0);
+    assert_int_equal(vhost_memory_commit(rig.map, NULL), 0);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    rig.dev.state = VHOST_DEV_BROKEN;
+    vhost_dev_stop(&rig.dev, &rig.vdev, true);
+
+    vhost_memory_begin(rig.map);
+    assert_int_equal(vhost_memory_remove(rig.map, extra.gpa, extra.size), 0);
+    assert_int_equal(vhost_memory_commit(rig.map, NULL), -EPROTO);
+    assert_int_equal(released, 0);
+    vhost_dev_cleanup(&rig.dev);
+    assert_int_equal(released, 1);
+    vhost_memory_free(&extra);
+    core_rig_down(&rig);
+}
+
 /* The back end goes away at call @k of a start.  False: there is no such. */
 static bool lose_at(unsigned k, int code, enum vhost_dev_state expected)
 {
@@ -403,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_a_stop_goes_on_to_the_end_whatever_fails),
         cmocka_unit_test(test_says_nothing_to_a_back_end_that_is_gone),
         cmocka_unit_test(test_says_nothing_to_a_back_end_that_is_broken),
+        cmocka_unit_test(test_a_broken_device_holds_its_memory_until_cleanup),
         cmocka_unit_test(test_a_start_that_loses_the_back_end_says_no_more),
         cmocka_unit_test(test_serves_the_queues_from_its_first_one_on),
         cmocka_unit_test(test_refuses_a_virtio_device_with_too_few_queues),
