@@ -10,6 +10,7 @@
 #ifndef VH_CORE_CORE_H
 #define VH_CORE_CORE_H
 
+#include <pthread.h>
 #include <vhost/vhost.h>
 #include <linux/vhost_types.h>
 
@@ -23,9 +24,10 @@ struct vhost_dev_priv {
     int memory;    /* negative errno: dev->mem is older than the map */
     bool told;     /* the owner knows that the back end is gone */
     int epoll_fd;
-    unsigned n_ready; /* queues that vhost_dev_init() has made */
-    int stop_result;  /* the first failure on the way down */
-    bool unwinding;   /* the way down is that of a failed start */
+    unsigned n_ready;        /* queues that vhost_dev_init() has made */
+    int stop_result;         /* the first failure on the way down */
+    bool unwinding;          /* the way down is that of a failed start */
+    pthread_mutex_t masking; /* vq->masked is what the back end was told */
     /* Room for vh_be_get_vring_bases(), so that a stop needs no memory. */
     struct vhost_vring_state *states;
     int *results;

@@ -78,6 +78,7 @@ static int priv_new(struct vhost_dev *dev)
     dev->priv = priv;
     priv->dev = dev;
     priv->epoll_fd = -1;
+    pthread_mutex_init(&priv->masking, NULL);
     priv->states = calloc(dev->nvqs, sizeof(*priv->states));
     priv->results = calloc(dev->nvqs, sizeof(*priv->results));
     if (!priv->states || !priv->results) {
@@ -97,6 +98,7 @@ static void priv_free(struct vhost_dev_priv *priv)
         return;
     }
     vh_fd_close(&priv->epoll_fd);
+    pthread_mutex_destroy(&priv->masking);
     free(priv->states);
     free(priv->results);
     free(priv);

@@ -151,6 +151,24 @@ static int post_addr(struct vhost_dev *dev, struct vhost_virtqueue *vq,
     return r < 0 ? r : vh_be_set_vring_addr(dev, &addr);
 }
 
+/* Another thread may be masking the queue: the last word must be the truth. */
+static int post_call(struct vhost_dev *dev, struct vhost_virtqueue *vq,
+                     unsigned queue, int call_fd)
+{
+    int r;
+
+    pthread_mutex_lock(&dev->priv->masking);
+    if (!vq->masked) {
+        /* Calls from when it had no other fd.  Those that a mask has kept
+         * stay: the driver has yet to hear of them. */
+        vhost_notifier_test_and_clear(&vq->masked_notifier);
+    }
+    r = vh_be_set_vring_call(dev, queue,
+                             vq->masked ? vq->masked_notifier.fd : call_fd);
+    pthread_mutex_unlock(&dev->priv->masking);
+    return r;
+}
+
 static int post_ring(struct vhost_dev *dev, const struct vhost_vdev *vdev,
                      struct vhost_virtqueue *vq, unsigned queue)
 {
@@ -170,10 +188,7 @@ static int post_ring(struct vhost_dev *dev, const struct vhost_vdev *vdev,
         r = vh_be_set_vring_kick(dev, queue, q->kick_fd);
     }
     if (r == 0) {
-        vhost_notifier_test_and_clear(&vq->masked_notifier);
-        r = vh_be_set_vring_call(
-            dev, queue,
-            VH_READ_ONCE(vq->masked) ? vq->masked_notifier.fd : q->call_fd);
+        r = post_call(dev, vq, queue, q->call_fd);
     }
     return r;
 }
@@ -372,6 +387,7 @@ int vhost_virtqueue_mask(struct vhost_dev *hdev, struct vhost_vdev *vdev, int n,
 
     assert(i >= 0 && (unsigned)i < hdev->nvqs && (unsigned)n < vdev->nqueues);
     vq = &hdev->vqs[i];
+    pthread_mutex_lock(&hdev->priv->masking);
     r = vh_be_set_vring_call(hdev, (unsigned)n,
                              mask ? vq->masked_notifier.fd
                                   : vdev->queues[n].call_fd);
@@ -380,8 +396,9 @@ int vhost_virtqueue_mask(struct vhost_dev *hdev, struct vhost_vdev *vdev, int n,
         r = vh_be_sync(hdev);
     }
     if (r == 0) {
-        VH_WRITE_ONCE(vq->masked, mask);
+        vq->masked = mask;
     }
+    pthread_mutex_unlock(&hdev->priv->masking);
     return r;
 }
 

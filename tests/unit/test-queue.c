@@ -44,6 +44,38 @@ static void test_refuses_rings_that_are_not_in_memory(void **state)
     core_rig_down(&rig);
 }
 
+/* The areas of a ring of eight that just fit before the end of memory. */
+static void test_counts_the_bytes_of_a_ring_as_its_features_say(void **state)
+{
+    static const struct {
+        uint64_t features;
+        unsigned desc, avail, used;
+    } cases[] = {
+        { RIG_F_VERSION_1, 128, 4 + 16, 4 + 64 },
+        { RIG_F_VERSION_1 | RIG_F_EVENT_IDX, 128, 4 + 16 + 2, 4 + 64 + 2 },
+        { RIG_F_VERSION_1 | RIG_F_PACKED, 128, 4, 4 },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct core_rig rig;
+
+        core_rig_prepare(&rig, 1);
+        rig.fake.offered[0] = cases[i].features;
+        core_rig_begin(&rig);
+        assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+        assert_int_equal(rig.vqs[0].num, 8);
+        assert_int_equal(rig.vqs[0].desc_size, cases[i].desc);
+        assert_int_equal(rig.vqs[0].avail_size, cases[i].avail);
+        assert_int_equal(rig.vqs[0].used_size, cases[i].used);
+        assert_int_equal(rig.vqs[0].desc_phys, rig.queues[0].desc);
+        assert_int_equal(rig.vqs[0].avail_phys, rig.queues[0].avail);
+        assert_int_equal(rig.vqs[0].used_phys, rig.queues[0].used);
+        vhost_dev_stop(&rig.dev, &rig.vdev, true);
+        core_rig_down(&rig);
+    }
+}
+
 static void test_refuses_rings_that_are_not_aligned(void **state)
 {
     struct core_rig rig;
@@ -239,12 +271,34 @@ static void test_keeps_the_calls_of_a_masked_queue(void **state)
 static void test_a_masked_queue_stays_masked_over_a_restart(void **state)
 {
     struct core_rig rig;
+    int masked_fd;
 
     (void)state;
     core_rig_up(&rig, 1);
+    masked_fd = rig.vqs[0].masked_notifier.fd;
     assert_int_equal(vhost_virtqueue_mask(&rig.dev, &rig.vdev, 0, true), 0);
     assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
-    assert_int_equal(rig.fake.q[0].call_fd, rig.vqs[0].masked_notifier.fd);
+    assert_int_equal(rig.fake.q[0].call_fd, masked_fd);
+    vhost_notifier_set(&(struct vhost_notifier){ .fd = masked_fd });
+    assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    assert_int_equal(rig.fake.q[0].call_fd, masked_fd);
+    /* The driver has not heard of that call, nor will anyone repeat it. */
+    assert_int_equal(vhost_virtqueue_mask(&rig.dev, &rig.vdev, 0, false), 0);
+    assert_true(vhost_virtqueue_pending(&rig.dev, 0));
+    assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
+    core_rig_down(&rig);
+}
+
+static void test_forgets_calls_from_before_the_queue_had_its_fd(void **state)
+{
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 1);
+    vhost_notifier_set(&rig.vqs[0].masked_notifier);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    assert_false(vhost_virtqueue_pending(&rig.dev, 0));
     assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
     core_rig_down(&rig);
 }
@@ -324,6 +378,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refuses_rings_that_are_not_in_memory),
+        cmocka_unit_test(test_counts_the_bytes_of_a_ring_as_its_features_say),
         cmocka_unit_test(test_refuses_rings_that_are_not_aligned),
         cmocka_unit_test(test_refuses_sizes_that_no_ring_has),
         cmocka_unit_test(test_leaves_a_queue_alone_that_is_not_set_up),
@@ -334,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_tells_the_byte_order_of_a_legacy_ring),
         cmocka_unit_test(test_keeps_the_calls_of_a_masked_queue),
         cmocka_unit_test(test_a_masked_queue_stays_masked_over_a_restart),
+        cmocka_unit_test(test_forgets_calls_from_before_the_queue_had_its_fd),
         cmocka_unit_test(test_a_mask_that_fails_changes_nothing),
         cmocka_unit_test(
             test_hands_a_queue_without_call_fd_to_a_driver_that_polls),
