@@ -15,7 +15,7 @@
 #include <string.h>
 #include <linux/virtio_blk.h>
 
-#include "server/queue.h"
+#include "server/server.h"
 
 #define SECTOR 512u
 #define HEADER_LEN 16u
@@ -189,6 +189,9 @@ const char *vh_blk_serve(struct vhost_server_device *device,
     req->id = chain->id;
     req->type = le32toh(header.type);
     req->written = 0;
+    req->unmap = false;
+    /* Without FLUSH a driver has no way to ask for it (5.2.6.2). */
+    req->durable = !(queue->srv->session.features >> VIRTIO_BLK_F_FLUSH & 1);
     req->status = take_status(in, &n_in);
     dispatch(blk, req, le64toh(header.sector), out, n_out, in, n_in);
     return NULL;

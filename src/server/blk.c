@@ -20,6 +20,8 @@
 #define SECTOR 512u
 #define URING_ENTRIES 1024
 #define QUEUE_SIZE 1024
+#define QUEUE_SIZE_MIN 4 /* header, data and status */
+#define PHYSICAL_BLOCK 4096u
 #define RANGE_SECTORS_MAX (1u << 21) /* 1 GiB in one discard */
 #define BIT(n) (UINT64_C(1) << (n))
 
@@ -41,6 +43,7 @@ static void blk_free(struct vhost_server_device *device)
     free(blk->queues);
     vh_fd_close(&device->event_fd);
     vh_fd_close(&blk->fd);
+    vh_fd_close(&blk->buffered_fd);
     free(blk->path);
     free(blk);
 }
@@ -63,13 +66,41 @@ static int open_null(struct vh_blk *blk, struct vhost_error **errp)
     return 1;
 }
 
-static int file_size(struct vh_blk *blk, struct vhost_error **errp)
+static int cannot_open(const struct vh_blk *blk, int code,
+                       struct vhost_error **errp)
+{
+    const char *why = strerror(-code);
+
+    if (code == -ENOENT) {
+        why = "no such file";
+    } else if (code == -EISDIR) {
+        why = "is a directory";
+    } else if (code == -EINVAL && blk->options.direct) {
+        why = "its file system does not do O_DIRECT";
+    }
+    return vh_error(errp, code, "open", VH_NO_QUEUE, "%s: %s", blk->path, why);
+}
+
+/* Without waiting for the other end of a pipe; then as files are used. */
+static int open_one(const struct vh_blk *blk, int flags, int *fd)
+{
+    flags |= blk->options.read_only ? O_RDONLY : O_RDWR;
+    *fd = open(blk->path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (*fd < 0) {
+        return -errno;
+    }
+    return fcntl(*fd, F_SETFL, flags) < 0 ? -errno : 0;
+}
+
+static int check_file(struct vh_blk *blk, struct vhost_error **errp)
 {
     struct stat st;
 
     if (fstat(blk->fd, &st) < 0) {
-        return vh_error(errp, -errno, "fstat", VH_NO_QUEUE, "%s: %s", blk->path,
-                        strerror(errno));
+        return cannot_open(blk, -errno, errp);
+    }
+    if (S_ISDIR(st.st_mode)) {
+        return cannot_open(blk, -EISDIR, errp);
     }
     if (S_ISREG(st.st_mode)) {
         blk->capacity = (uint64_t)st.st_size;
@@ -81,22 +112,10 @@ static int file_size(struct vh_blk *blk, struct vhost_error **errp)
     return 0;
 }
 
-static int open_file(struct vh_blk *blk, struct vhost_error **errp)
+static int open_uring(struct vh_blk *blk, struct vhost_error **errp)
 {
-    int flags = O_CLOEXEC | (blk->options.read_only ? O_RDONLY : O_RDWR) |
-                (blk->options.direct ? O_DIRECT : 0);
-    int r;
+    int r = io_uring_queue_init(URING_ENTRIES, &blk->uring, 0);
 
-    blk->fd = open(blk->path, flags);
-    if (blk->fd < 0) {
-        return vh_error(errp, -errno, "open", VH_NO_QUEUE, "%s: %s", blk->path,
-                        strerror(errno));
-    }
-    r = file_size(blk, errp);
-    if (r < 0) {
-        return r;
-    }
-    r = io_uring_queue_init(URING_ENTRIES, &blk->uring, 0);
     if (r < 0) {
         return vh_error(errp, r, "io_uring_setup", VH_NO_QUEUE,
                         "%s: no io_uring: %s", blk->path, strerror(-r));
@@ -113,6 +132,20 @@ static int open_file(struct vh_blk *blk, struct vhost_error **errp)
                  : 0;
 }
 
+static int open_file(struct vh_blk *blk, struct vhost_error **errp)
+{
+    int r = open_one(blk, blk->options.direct ? O_DIRECT : 0, &blk->fd);
+
+    if (r == 0 && blk->options.direct) {
+        r = open_one(blk, 0, &blk->buffered_fd);
+    }
+    if (r < 0) {
+        return cannot_open(blk, r, errp);
+    }
+    r = check_file(blk, errp);
+    return r < 0 ? r : open_uring(blk, errp);
+}
+
 static int check_options(struct vh_blk *blk, struct vhost_error **errp)
 {
     struct vhost_server_blk_options *o = &blk->options;
@@ -125,11 +158,13 @@ static int check_options(struct vh_blk *blk, struct vhost_error **errp)
                         "%s: %u queues asked, at most %d", blk->path, o->queues,
                         VH_QUEUES_MAX);
     }
-    if (!vh_ring_size_is_valid(o->queue_size, 0)) {
+    if (o->queue_size < QUEUE_SIZE_MIN ||
+        !vh_ring_size_is_valid(o->queue_size, 0)) {
         return vh_error(errp, -EINVAL, "options", VH_NO_QUEUE,
-                        "%s: a queue size is a power of two, at most %d, and "
-                        "not %u",
-                        blk->path, VH_RING_SIZE_MAX, o->queue_size);
+                        "%s: a queue size is a power of two from %d to %d, "
+                        "and not %u",
+                        blk->path, QUEUE_SIZE_MIN, VH_RING_SIZE_MAX,
+                        o->queue_size);
     }
     if (o->block_size != 512 && o->block_size != 4096) {
         return vh_error(errp, -EINVAL, "options", VH_NO_QUEUE,
@@ -180,11 +215,16 @@ static void blk_get_config(struct vhost_server_device *device, uint8_t *config,
                            uint32_t size)
 {
     const struct vh_blk *blk = blk_of(device);
+    uint32_t in_ring = device->queue_size_max - 2;
+    uint32_t seg_max = in_ring < VH_BLK_SEG_MAX ? in_ring : VH_BLK_SEG_MAX;
     struct virtio_blk_config c = {
         .capacity = htole64(blk->capacity / SECTOR),
-        .seg_max = htole32(VH_BLK_SEG_MAX),
+        .seg_max = htole32(seg_max),
         .blk_size = htole32(blk->options.block_size),
-        .min_io_size = htole16(1),
+        .physical_block_exp = (uint8_t)(__builtin_ctz(PHYSICAL_BLOCK) -
+                                        __builtin_ctz(blk->options.block_size)),
+        .min_io_size =
+            htole16((uint16_t)(PHYSICAL_BLOCK / blk->options.block_size)),
         .num_queues = htole16((uint16_t)device->n_queues),
         .max_discard_sectors = htole32(RANGE_SECTORS_MAX),
         .max_discard_seg = htole32(1),
@@ -225,6 +265,7 @@ static const struct vh_server_device_ops blk_ops = {
     .serve = vh_blk_serve,
     .submit = vh_blk_submit,
     .reap = vh_blk_reap,
+    .arm = vh_blk_arm,
 };
 
 static void set_serial(struct vh_blk *blk, const char *serial)
@@ -255,6 +296,8 @@ vhost_server_blk(const char *path,
     blk->device.ops = &blk_ops;
     blk->device.event_fd = -1;
     blk->fd = -1;
+    blk->buffered_fd = -1;
+    blk->waiting_end = &blk->waiting;
     if (options) {
         if (options->size && options->size < size) {
             size = options->size;

@@ -15,16 +15,27 @@
 #define VH_BLK_SEG_MAX 126
 #define VH_BLK_SERIAL 20
 
+/* How a range is zeroed; the next is for file systems that can't. */
+enum vh_blk_way {
+    VH_BLK_ZERO_RANGE,
+    VH_BLK_HOLE,
+    VH_BLK_WRITE,
+};
+
 /* One request; there are as many as the ring has entries, by chain id. */
 struct vh_blk_request {
     struct vh_squeue *queue;
+    struct vh_blk_request *next; /* that waits for room in the io_uring */
     uint16_t id;
     uint32_t type;
     uint64_t offset; /* of what is left, in bytes */
     uint64_t left;
     uint32_t written; /* into the buffer, if it succeeds; without the status */
     bool unmap;       /* zeroes may be a hole */
-    bool fell_back;   /* to a hole: the file system has no zero range */
+    enum vh_blk_way way;
+    bool buffered; /* past O_DIRECT: its memory is not aligned */
+    bool durable;  /* on the disk before it is answered */
+    unsigned retries;
     uint8_t *status;
     struct iovec *iov; /* what is left: from iov_room */
     unsigned n_iov;
@@ -41,14 +52,17 @@ struct vh_blk {
     struct vhost_server_blk_options options;
     char *path;
     char serial[VH_BLK_SERIAL];
-    int fd; /* -1: a device without data */
+    int fd;          /* -1: a device without data */
+    int buffered_fd; /* the same without O_DIRECT, or -1 */
     bool null;
     uint64_t capacity; /* bytes */
     struct vh_blk_queue *queues;
     struct io_uring uring;
     bool has_uring;
-    unsigned n_inflight;
-    unsigned n_done_here; /* completed without io_uring, since the last reap */
+    unsigned n_inflight;            /* begun, waiting ones too */
+    unsigned n_done;                /* handed back since the last reap */
+    struct vh_blk_request *waiting; /* for room in the io_uring */
+    struct vh_blk_request **waiting_end;
 };
 
 /** vh_blk_serve() - see struct vh_server_device_ops */
@@ -62,7 +76,8 @@ void vh_blk_begin(struct vh_blk *blk, struct vh_blk_request *req);
 void vh_blk_finish(struct vh_blk *blk, struct vh_blk_request *req,
                    uint8_t status);
 
-void vh_blk_submit(struct vhost_server_device *device);
+bool vh_blk_submit(struct vhost_server_device *device);
 unsigned vh_blk_reap(struct vhost_server_device *device, bool wait);
+bool vh_blk_arm(struct vhost_server_device *device);
 
 #endif

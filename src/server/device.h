@@ -33,14 +33,22 @@ struct vh_server_device_ops {
      */
     const char *(*serve)(struct vhost_server_device *device,
                          struct vh_squeue *queue, struct vh_chain *chain);
-    /** @submit: the round is over: begin what was taken */
-    void (*submit)(struct vhost_server_device *device);
+    /**
+     * @submit: the round is over: begin what was taken
+     * Return false if not all of it could be begun.
+     */
+    bool (*submit)(struct vhost_server_device *device);
     /**
      * @reap: hand back what is done, by vh_squeue_complete()
      * @wait: wait until something is done, if anything is under way.
      * Return how many were handed back since the last reap.
      */
     unsigned (*reap)(struct vhost_server_device *device, bool wait);
+    /**
+     * @arm: before a sleep: let event_fd speak, until the next submit
+     * Return true if something is done already.
+     */
+    bool (*arm)(struct vhost_server_device *device);
 };
 
 /* What every device has; each one's own struct begins with it. */
@@ -49,7 +57,7 @@ struct vhost_server_device {
     uint64_t features; /* of its type; set by open */
     unsigned n_queues;
     uint32_t queue_size_max;
-    int event_fd;     /* readable when reap() has something; -1: never */
+    int event_fd;     /* an edge when reap() has something; -1: never */
     const char *what; /* for messages, set by open */
 };
 

@@ -231,7 +231,7 @@ bool vh_squeue_may_sleep(struct vh_squeue *q)
         return true;
     }
     if (q->kick_fd < 0) {
-        return false; /* nobody will ring */
+        return true; /* stays active, as nobody will ring */
     }
     if (vh_devring_enable_kick(q->ring)) {
         vh_devring_disable_kick(q->ring);

@@ -81,9 +81,10 @@ void vh_squeue_complete(struct vh_squeue *q, uint16_t id, uint32_t len);
 /** vh_squeue_publish() - show what was given back, and call if wanted */
 void vh_squeue_publish(struct vh_squeue *q);
 
-/** vh_squeue_may_sleep() - ask for the doorbell
+/** vh_squeue_may_sleep() - ask for the doorbell, if there is one
  *
- * Return: false if there is something to do already.
+ * Return: false if there is something to do already.  A queue that has to be
+ * polled stays active.
  */
 bool vh_squeue_may_sleep(struct vh_squeue *q);
 

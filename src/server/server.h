@@ -2,7 +2,9 @@
 /*
  * The embedded back end, inside view.
  *
- *   server.c     the socket, the loop's one fd, rounds of work
+ *   server.c     what is on offer, the loop's one fd, making and freeing
+ *   listen.c     the socket's path
+ *   run.c        rounds of work, and when to sleep
  *   session.c    one front end: messages in, handlers, replies out
  *   on-config.c on-mem.c on-queue.c   the handlers, by topic
  *   memory.c     what the front end's memory is mapped as
@@ -46,10 +48,15 @@ struct vhost_server {
     struct vh_squeue *queues;
     unsigned n_queues;
     int epoll_fd;
+    int again_fd;  /* an eventfd, readable while @again */
+    bool again;    /* there is more to do, whatever other fds say */
     int listen_fd; /* -1: serves one connection that was given */
     bool served;   /* that one is gone */
     char *path;
     struct stat bound;
+    bool unsent; /* the device could not begin all that it took */
+    unsigned n_looks;
+    int64_t last_work; /* nanoseconds, where there is polling */
     struct vh_msg msg; /* being served */
 };
 
@@ -59,13 +66,20 @@ enum vh_server_event {
     VH_EVENT_SESSION,
     VH_EVENT_DEVICE,
     VH_EVENT_KICK,
+    VH_EVENT_AGAIN,
 };
 
-/** vh_server_watch() - add an fd; 0 or a negative errno */
+/** vh_server_watch() - add an fd; 0 or a negative errno
+ *
+ * Kicks and the device give edges, and need not be read.
+ */
 int vh_server_watch(struct vhost_server *srv, int fd, enum vh_server_event kind,
                     unsigned queue);
 
-/** vh_server_unwatch() - take it out; -1 is allowed */
+/** vh_server_unwatch() - take it out; -1 is allowed
+ *
+ * To close it is not enough: the front end has the same file open.
+ */
 void vh_server_unwatch(struct vhost_server *srv, int fd);
 
 /** vh_server_log() - a line for the owner, if he wants to know */
@@ -83,6 +97,13 @@ uint64_t vh_server_features(const struct vhost_server *srv);
 
 /** vh_server_protocol_features() - the protocol features on offer */
 uint64_t vh_server_protocol_features(const struct vhost_server *srv);
+
+/** vh_server_bind() - listen at a path; see vhost_server_new() */
+int vh_server_bind(struct vhost_server *srv, const char *path,
+                   struct vhost_error **errp);
+
+/** vh_server_unbind() - stop, and remove the path if it is still ours */
+void vh_server_unbind(struct vhost_server *srv);
 
 /** vh_session_begin() - take up a connection; @fd is given */
 int vh_session_begin(struct vhost_server *srv, int fd);
