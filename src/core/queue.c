@@ -151,18 +151,17 @@ static int post_addr(struct vhost_dev *dev, struct vhost_virtqueue *vq,
     return r < 0 ? r : vh_be_set_vring_addr(dev, &addr);
 }
 
-/* Another thread may be masking the queue: the last word must be the truth. */
+/*
+ * Another thread may be masking the queue: the last word must be the truth.
+ * What masked_notifier holds by now stays there: it is a call that the driver
+ * has yet to hear of, and one too many does it no harm.
+ */
 static int post_call(struct vhost_dev *dev, struct vhost_virtqueue *vq,
                      unsigned queue, int call_fd)
 {
     int r;
 
     pthread_mutex_lock(&dev->priv->masking);
-    if (!vq->masked) {
-        /* Calls from when it had no other fd.  Those that a mask has kept
-         * stay: the driver has yet to hear of them. */
-        vhost_notifier_test_and_clear(&vq->masked_notifier);
-    }
     r = vh_be_set_vring_call(dev, queue,
                              vq->masked ? vq->masked_notifier.fd : call_fd);
     pthread_mutex_unlock(&dev->priv->masking);

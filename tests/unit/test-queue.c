@@ -290,19 +290,6 @@ static void test_a_masked_queue_stays_masked_over_a_restart(void **state)
     core_rig_down(&rig);
 }
 
-static void test_forgets_calls_from_before_the_queue_had_its_fd(void **state)
-{
-    struct core_rig rig;
-
-    (void)state;
-    core_rig_up(&rig, 1);
-    vhost_notifier_set(&rig.vqs[0].masked_notifier);
-    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
-    assert_false(vhost_virtqueue_pending(&rig.dev, 0));
-    assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
-    core_rig_down(&rig);
-}
-
 static void test_a_mask_that_fails_changes_nothing(void **state)
 {
     (void)state;
@@ -389,7 +376,6 @@ int main(void)
         cmocka_unit_test(test_tells_the_byte_order_of_a_legacy_ring),
         cmocka_unit_test(test_keeps_the_calls_of_a_masked_queue),
         cmocka_unit_test(test_a_masked_queue_stays_masked_over_a_restart),
-        cmocka_unit_test(test_forgets_calls_from_before_the_queue_had_its_fd),
         cmocka_unit_test(test_a_mask_that_fails_changes_nothing),
         cmocka_unit_test(
             test_hands_a_queue_without_call_fd_to_a_driver_that_polls),
