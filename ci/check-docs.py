@@ -59,6 +59,12 @@ for name in sorted(declared):
             f'`{name}`' not in seed and f'`{name}()`' not in seed:
         problems.append(f'docs/from-seed.md has no row for {name}')
 
+# What "shown by" names must be there.
+known = {re.sub(r'\.(c|sh)$', '', f.rsplit('/', 1)[1])
+         for f in glob.glob('tests/*/test-*')}
+for test in sorted(set(re.findall(r'`(test-[\w-]+)`', seed)) - known):
+    problems.append(f'docs/from-seed.md names {test}, which is not there')
+
 for p in problems:
     print(p)
 sys.exit(bool(problems))
