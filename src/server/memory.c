@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+#include <linux/magic.h>
 
 static uint64_t last_of(uint64_t first, uint64_t size)
 {
@@ -42,25 +44,39 @@ static int check(const struct vh_memory *memory, const struct vh_mem_region *r)
     return memory->n < VH_SERVER_SLOTS ? 0 : -ENOSPC;
 }
 
+/*
+ * What a mapping begins and ends at.  Huge pages want their own boundaries, and
+ * munmap(2) refuses lengths that are no multiple of them.
+ */
+static uint64_t page_size_of(int fd)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    struct statfs fs;
+
+    if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC) {
+        page = (uint64_t)fs.f_bsize;
+    }
+    return page;
+}
+
 static int map(struct vh_mapping *m, int fd)
 {
     const struct vh_mem_region *r = &m->region;
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t page = page_size_of(fd);
     uint64_t before = r->mmap_offset % page;
     struct stat st;
 
     if (fstat(fd, &st) < 0) {
         return -errno;
     }
-    if (S_ISREG(st.st_mode) && page < (uint64_t)st.st_blksize &&
-        r->mmap_offset % (uint64_t)st.st_blksize == 0) {
-        before = 0; /* huge pages: only their own boundaries will do */
-    }
     if (S_ISREG(st.st_mode) &&
         last_of(r->mmap_offset, r->size) >= (uint64_t)st.st_size) {
         return -EINVAL;
     }
-    m->map_len = (size_t)(r->size + before);
+    if (r->size > SIZE_MAX - before - page) {
+        return -EINVAL;
+    }
+    m->map_len = (size_t)((before + r->size + page - 1) / page * page);
     m->map =
         mmap(NULL, m->map_len, PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_NORESERVE, fd, (off_t)(r->mmap_offset - before));
