@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A page behind the end of a file can be mapped, and kills whoever touches
+ * it: what a front end says of a region is held against the file itself.
+ */
 #include "server/memory.h"
 
 #include <errno.h>
@@ -27,56 +31,58 @@ static bool wraps(uint64_t first, uint64_t size)
 }
 
 /* Can the region be what it says, next to those that are there? */
-static int check(const struct vh_memory *memory, const struct vh_mem_region *r)
+static const char *check(const struct vh_memory *memory,
+                         const struct vh_mem_region *r)
 {
     if (wraps(r->gpa, r->size) || wraps(r->user_addr, r->size) ||
-        wraps(r->mmap_offset, r->size)) {
-        return -EINVAL;
+        wraps(r->mmap_offset, r->size) ||
+        last_of(r->mmap_offset, r->size) > INT64_MAX) {
+        return "a region that is empty, or wraps around";
     }
     for (unsigned i = 0; i < memory->n; i++) {
         const struct vh_mem_region *o = &memory->mappings[i].region;
 
         if (overlap(r->gpa, r->size, o->gpa, o->size) ||
             overlap(r->user_addr, r->size, o->user_addr, o->size)) {
-            return -EINVAL;
+            return "a region overlaps another";
         }
     }
-    return memory->n < VH_SERVER_SLOTS ? 0 : -ENOSPC;
+    return NULL;
 }
 
-/*
- * What a mapping begins and ends at.  Huge pages want their own boundaries, and
- * munmap(2) refuses lengths that are no multiple of them.
- */
+/* Offset and length of a mapping are multiples of it. */
 static uint64_t page_size_of(int fd)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     struct statfs fs;
 
-    if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC) {
+    if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC &&
+        (uint64_t)fs.f_bsize > page) {
         page = (uint64_t)fs.f_bsize;
     }
     return page;
 }
 
-static int map(struct vh_mapping *m, int fd)
+static int map(struct vh_mapping *m, int fd, const char **why)
 {
     const struct vh_mem_region *r = &m->region;
     uint64_t page = page_size_of(fd);
-    uint64_t before = r->mmap_offset % page;
+    uint64_t before = r->mmap_offset & (page - 1);
+    uint64_t whole;
     struct stat st;
 
+    *why = "a region can't be mapped";
     if (fstat(fd, &st) < 0) {
         return -errno;
     }
     if (S_ISREG(st.st_mode) &&
         last_of(r->mmap_offset, r->size) >= (uint64_t)st.st_size) {
+        *why = "a region passes the end of its file";
         return -EINVAL;
     }
-    if (r->size > SIZE_MAX - before - page) {
-        return -EINVAL;
-    }
-    m->map_len = (size_t)((before + r->size + page - 1) / page * page);
+    /* At most 2^63 and two pages: no overflow. */
+    whole = (before + r->size + page - 1) & ~(page - 1);
+    m->map_len = (size_t)whole;
     m->map =
         mmap(NULL, m->map_len, PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_NORESERVE, fd, (off_t)(r->mmap_offset - before));
@@ -88,22 +94,28 @@ static int map(struct vh_mapping *m, int fd)
 }
 
 int vh_memory_add(struct vh_memory *memory, const struct vh_mem_region *region,
-                  int fd)
+                  int fd, const char **why)
 {
     struct vh_mapping mapping = { .region = *region };
     struct vh_mapping *all;
     unsigned at = 0;
-    int r = check(memory, region);
+    int r;
 
-    if (r < 0) {
-        return r;
+    *why = check(memory, region);
+    if (*why) {
+        return -EINVAL;
+    }
+    if (memory->n == VH_SERVER_SLOTS) {
+        *why = "more regions than there are slots";
+        return -ENOSPC;
     }
     all = realloc(memory->mappings, (memory->n + 1) * sizeof(*all));
     if (!all) {
+        *why = "memory is short";
         return -ENOMEM;
     }
     memory->mappings = all;
-    r = map(&mapping, fd);
+    r = map(&mapping, fd, why);
     if (r < 0) {
         return r;
     }
@@ -114,6 +126,7 @@ int vh_memory_add(struct vh_memory *memory, const struct vh_mem_region *region,
     all[at] = mapping;
     memory->n++;
     memory->last = 0;
+    *why = NULL;
     return 0;
 }
 

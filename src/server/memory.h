@@ -34,12 +34,13 @@ struct vh_memory {
  * @memory: zeroed at first
  * @region: as it came from the front end
  * @fd: lent
+ * @why: set on failure: a constant string
  *
  * Return: 0; -ENOSPC; -EINVAL if it is empty, wraps, overlaps, or is longer
- * than its file; or the negative errno of fstat(2) or mmap(2).
+ * than its file; -ENOMEM; or the negative errno of fstat(2) or mmap(2).
  */
 int vh_memory_add(struct vh_memory *memory, const struct vh_mem_region *region,
-                  int fd);
+                  int fd, const char **why);
 
 /** vh_memory_remove() - unmap a region; -ENOENT if there is none like it */
 int vh_memory_remove(struct vh_memory *memory,

@@ -17,29 +17,23 @@ int vh_on_set_features(struct vhost_server *srv, struct vh_msg *msg,
                        struct vh_msg *reply)
 {
     uint64_t features = msg->payload.u64;
-    int first = 0;
 
     (void)reply;
     srv->session.refused = (features & ~vh_server_features(srv)) != 0;
     if (srv->session.refused) {
+        srv->session.why = "features that were not offered";
         return -EINVAL;
     }
     if (features != srv->session.features) {
         vh_server_stop_queues(srv); /* they shape the rings */
     }
     srv->session.features = features;
-    if (features & VH_F_PROTOCOL_FEATURES) {
-        return 0;
-    }
     /* "Ring states": without the bit all rings are enabled. */
     for (unsigned i = 0; i < srv->n_queues; i++) {
-        int r;
-
-        srv->queues[i].enabled = true;
-        r = vh_squeue_start(&srv->queues[i]);
-        first = first ? first : r;
+        srv->queues[i].enabled |= !(features & VH_F_PROTOCOL_FEATURES);
     }
-    return first;
+    vh_server_restart_queues(srv);
+    return 0;
 }
 
 int vh_on_set_owner(struct vhost_server *srv, struct vh_msg *msg,
@@ -48,6 +42,15 @@ int vh_on_set_owner(struct vhost_server *srv, struct vh_msg *msg,
     (void)srv;
     (void)msg;
     (void)reply;
+    return 0;
+}
+
+int vh_on_reset_owner(struct vhost_server *srv, struct vh_msg *msg,
+                      struct vh_msg *reply)
+{
+    (void)msg;
+    (void)reply;
+    vh_server_unkick_queues(srv);
     return 0;
 }
 
@@ -85,7 +88,8 @@ int vh_on_get_config(struct vhost_server *srv, struct vh_msg *msg,
     uint8_t all[VH_CONFIG_MAX];
 
     vh_msg_init(reply, msg->request);
-    if (asked->offset > VH_CONFIG_MAX - asked->size) {
+    if (asked->size > VH_CONFIG_MAX ||
+        asked->offset > VH_CONFIG_MAX - asked->size) {
         return 0; /* a reply without bytes says no */
     }
     srv->device->ops->get_config(srv->device, all, sizeof(all));
@@ -102,10 +106,10 @@ int vh_on_get_config(struct vhost_server *srv, struct vh_msg *msg,
 int vh_on_set_config(struct vhost_server *srv, struct vh_msg *msg,
                      struct vh_msg *reply)
 {
-    (void)srv;
     (void)msg;
     (void)reply;
-    return -ENOTSUP; /* nothing in it can be written */
+    srv->session.why = "nothing in it can be written";
+    return -ENOTSUP;
 }
 
 int vh_on_set_status(struct vhost_server *srv, struct vh_msg *msg,
@@ -117,7 +121,8 @@ int vh_on_set_status(struct vhost_server *srv, struct vh_msg *msg,
     }
     srv->session.status = (uint8_t)msg->payload.u64;
     if (srv->session.status == 0) {
-        vh_server_stop_queues(srv); /* virtio 1.3, 2.1: a reset */
+        vh_server_unkick_queues(srv); /* virtio 1.3, 2.1: a reset */
+        srv->session.refused = false;
     }
     return 0;
 }

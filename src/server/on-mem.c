@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Requests about memory.  No ring may run while memory goes: those that do
- * are stopped, and run again on what is there then.
+ * are stopped, their requests finished, and run again on what is there then.
  *
  * A table is whole; regions come and go one by one.  So a ring that does not
  * lie in a new table is a fault of the table, but one whose region has gone
@@ -11,40 +11,46 @@
 
 #include <errno.h>
 
-/* Those whose rings are still in memory run again. */
-static int restart_queues(struct vhost_server *srv)
+static int fill(struct vhost_server *srv, struct vh_memory *memory,
+                const struct vh_msg *msg)
 {
-    int first = 0;
+    const struct vh_mem_table *table = &msg->payload.table;
 
-    for (unsigned i = 0; i < srv->n_queues; i++) {
-        int r = vh_squeue_start(&srv->queues[i]);
+    for (uint32_t i = 0; i < table->n; i++) {
+        int r = vh_memory_add(memory, &table->regions[i], msg->fds[i],
+                              &srv->session.why);
 
-        first = first ? first : r;
+        if (r < 0) {
+            return r;
+        }
     }
-    return first;
+    return 0;
 }
 
+/* A table that is refused leaves the old one in place. */
 int vh_on_set_mem_table(struct vhost_server *srv, struct vh_msg *msg,
                         struct vh_msg *reply)
 {
     const struct vh_mem_table *table = &msg->payload.table;
+    struct vh_memory memory = { .n = 0 };
+    int r;
 
     (void)reply;
-    /* The long form of XEN_MMAP, which is not offered. */
-    if (msg->size != 8 + table->n * sizeof(table->regions[0])) {
+    if (msg->size != offsetof(struct vh_mem_table, regions) +
+                         table->n * sizeof(table->regions[0])) {
+        srv->session.why = "regions of another layout";
         return -EINVAL;
+    }
+    r = fill(srv, &memory, msg);
+    if (r < 0) {
+        vh_memory_clear(&memory);
+        return r;
     }
     vh_server_stop_queues(srv);
     vh_memory_clear(&srv->memory);
-    for (uint32_t i = 0; i < table->n; i++) {
-        int r = vh_memory_add(&srv->memory, &table->regions[i], msg->fds[i]);
-
-        if (r < 0) {
-            vh_memory_clear(&srv->memory);
-            return r;
-        }
-    }
-    return restart_queues(srv);
+    srv->memory = memory;
+    vh_server_restart_queues(srv);
+    return 0;
 }
 
 int vh_on_get_max_mem_slots(struct vhost_server *srv, struct vh_msg *msg,
@@ -58,15 +64,12 @@ int vh_on_get_max_mem_slots(struct vhost_server *srv, struct vh_msg *msg,
 int vh_on_add_mem_reg(struct vhost_server *srv, struct vh_msg *msg,
                       struct vh_msg *reply)
 {
-    int r;
+    int r = vh_memory_add(&srv->memory, &msg->payload.region.region,
+                          msg->fds[0], &srv->session.why);
 
     (void)reply;
-    if (msg->size != sizeof(msg->payload.region)) {
-        return -EINVAL;
-    }
-    r = vh_memory_add(&srv->memory, &msg->payload.region.region, msg->fds[0]);
     if (r == 0) {
-        restart_queues(srv);
+        vh_server_restart_queues(srv);
     }
     return r;
 }
@@ -79,6 +82,6 @@ int vh_on_rem_mem_reg(struct vhost_server *srv, struct vh_msg *msg,
     (void)reply;
     vh_server_stop_queues(srv);
     r = vh_memory_remove(&srv->memory, &msg->payload.region.region);
-    restart_queues(srv);
+    vh_server_restart_queues(srv);
     return r;
 }

@@ -12,7 +12,11 @@
 
 static struct vh_squeue *queue_of(struct vhost_server *srv, uint64_t index)
 {
-    return index < srv->n_queues ? &srv->queues[index] : NULL;
+    if (index >= srv->n_queues) {
+        srv->session.why = "there is no such queue";
+        return NULL;
+    }
+    return &srv->queues[index];
 }
 
 int vh_on_set_vring_num(struct vhost_server *srv, struct vh_msg *msg,
@@ -95,6 +99,7 @@ static struct vh_squeue *take_fd(struct vhost_server *srv, struct vh_msg *msg,
     }
     /* Files without a name, as eventfds are, have no type either. */
     if (fstat(msg->fds[0], &st) < 0 || (st.st_mode & S_IFMT) != 0) {
+        srv->session.why = "the fd is not an eventfd";
         return NULL;
     }
     *fd = msg->fds[0];

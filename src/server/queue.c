@@ -96,6 +96,7 @@ int vh_squeue_start(struct vh_squeue *q)
         return 0;
     }
     if (!find_areas(q, &config)) {
+        q->srv->session.why = "its ring does not lie in memory";
         return -EINVAL;
     }
     r = device->ops->queue_start(device, q->index, q->size);
@@ -130,7 +131,10 @@ void vh_squeue_stop(struct vh_squeue *q)
     while (q->ring->n_inflight > q->n_lost) {
         device->ops->reap(device, true);
     }
-    vh_squeue_publish(q);
+    /* Others' requests were reaped along with ours; no round will know. */
+    for (unsigned i = 0; i < q->srv->n_queues; i++) {
+        vh_squeue_publish(&q->srv->queues[i]);
+    }
     q->base = vh_devring_base(q->ring);
     vh_devring_free(q->ring);
     q->ring = NULL;

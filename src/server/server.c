@@ -79,6 +79,26 @@ void vh_server_stop_queues(struct vhost_server *srv)
     }
 }
 
+void vh_server_restart_queues(struct vhost_server *srv)
+{
+    for (unsigned i = 0; i < srv->n_queues; i++) {
+        int r = vh_squeue_start(&srv->queues[i]);
+
+        if (r < 0) {
+            vh_server_log(srv, "queue %u can't run: %s", i,
+                          srv->session.why ? srv->session.why : strerror(-r));
+        }
+    }
+    srv->session.why = NULL;
+}
+
+void vh_server_unkick_queues(struct vhost_server *srv)
+{
+    for (unsigned i = 0; i < srv->n_queues; i++) {
+        vh_squeue_unkick(&srv->queues[i]);
+    }
+}
+
 static void copy_options(struct vhost_server *srv,
                          const struct vhost_server_options *options)
 {

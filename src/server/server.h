@@ -36,6 +36,8 @@ struct vh_session {
     uint64_t protocol;    /* acknowledged by the front end */
     uint8_t status;
     bool refused;      /* the features that the driver wanted */
+    bool watches_room; /* in the socket, to send */
+    const char *why;   /* the request is refused, constant; or NULL */
     const char *fault; /* why it is to be ended, or NULL */
     char fault_text[160];
 };
@@ -117,6 +119,15 @@ void vh_session_end(struct vhost_server *srv, const char *why);
 /** vh_server_stop_queues() - all of them, their requests finished */
 void vh_server_stop_queues(struct vhost_server *srv);
 
+/** vh_server_restart_queues() - those that have all they need
+ *
+ * Those whose rings do not lie in memory now wait until it comes back.
+ */
+void vh_server_restart_queues(struct vhost_server *srv);
+
+/** vh_server_unkick_queues() - a reset: all wait to be kicked again */
+void vh_server_unkick_queues(struct vhost_server *srv);
+
 /**
  * vh_handler_fn - serve one request
  * @srv: the server; the request has been checked against its row
@@ -124,14 +135,14 @@ void vh_server_stop_queues(struct vhost_server *srv);
  * @reply: for an answer of its own: filled in (request and flags are set)
  *
  * Return: 0; -EPROTO to end the session, with srv->session.fault; any other
- * negative errno to refuse the request.
+ * negative errno to refuse the request, perhaps with srv->session.why.
  */
 typedef int vh_handler_fn(struct vhost_server *srv, struct vh_msg *msg,
                           struct vh_msg *reply);
 
 /* on-config.c */
 vh_handler_fn vh_on_get_features, vh_on_set_features, vh_on_set_owner,
-    vh_on_get_protocol_features, vh_on_set_protocol_features,
+    vh_on_reset_owner, vh_on_get_protocol_features, vh_on_set_protocol_features,
     vh_on_get_queue_num, vh_on_get_config, vh_on_set_config, vh_on_set_status,
     vh_on_get_status;
 

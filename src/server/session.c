@@ -12,8 +12,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 
-#include "util/fd.h"
+#define MESSAGES_MAX 64 /* at a time, so that queues get their turn */
 
 static const struct handler {
     vh_handler_fn *fn;
@@ -23,6 +24,7 @@ static const struct handler {
     [VH_GET_FEATURES]          = { vh_on_get_features,          true  },
     [VH_SET_FEATURES]          = { vh_on_set_features,          false },
     [VH_SET_OWNER]             = { vh_on_set_owner,             false },
+    [VH_RESET_OWNER]           = { vh_on_reset_owner,           false },
     [VH_SET_MEM_TABLE]         = { vh_on_set_mem_table,         false },
     [VH_SET_VRING_NUM]         = { vh_on_set_vring_num,         false },
     [VH_SET_VRING_ADDR]        = { vh_on_set_vring_addr,        false },
@@ -91,29 +93,35 @@ static int fault(struct vhost_server *srv, const char *what, const char *why)
 static bool gate_is_open(const struct vhost_server *srv,
                          const struct vh_msg_row *row)
 {
-    if (row->gate >= 0) {
+    switch (row->gate) {
+    case VH_GATE_NONE:
+        return true;
+    case VH_GATE_PROTOCOL:
+        return vh_server_features(srv) & VH_F_PROTOCOL_FEATURES;
+    case VH_GATE_PROTOCOL_ACKED:
+        return srv->session.features & VH_F_PROTOCOL_FEATURES;
+    case VH_GATE_IOMMU:
+        return false;
+    default:
         return vh_server_has(srv, (unsigned)row->gate);
     }
-    return row->gate != VH_GATE_PROTOCOL_ACKED ||
-           (srv->session.features & VH_F_PROTOCOL_FEATURES);
 }
 
 static int reply_ack(struct vhost_server *srv, const struct vh_msg *msg, int r)
 {
     struct vh_msg ack;
 
+    if (r < 0) {
+        vh_server_log(srv, "%s refused: %s",
+                      vh_msg_name(VH_FROM_FRONT, msg->request),
+                      srv->session.why ? srv->session.why : strerror(-r));
+    }
     if (!(msg->flags & VH_MSG_F_NEED_REPLY) ||
         !vh_server_has(srv, VH_PF_REPLY_ACK)) {
-        if (r < 0) {
-            vh_server_log(srv, "%s refused: %s, and nobody asks",
-                          vh_msg_name(VH_FROM_FRONT, msg->request),
-                          strerror(-r));
-        }
         return 0;
     }
     vh_msg_init_u64(&ack, msg->request, r < 0 ? (uint64_t)-r : 0);
-    ack.flags |= VH_MSG_F_REPLY;
-    return vh_sock_queue(srv->session.sock, &ack);
+    return vh_sock_queue_flags(srv->session.sock, &ack, VH_MSG_F_REPLY);
 }
 
 static int serve(struct vhost_server *srv, struct vh_msg *msg)
@@ -134,6 +142,7 @@ static int serve(struct vhost_server *srv, struct vh_msg *msg)
         }
         return reply_ack(srv, msg, -ENOTSUP);
     }
+    srv->session.why = NULL;
     r = handler->fn(srv, msg, &reply);
     if (srv->session.fault) {
         return -EPROTO;
@@ -141,26 +150,26 @@ static int serve(struct vhost_server *srv, struct vh_msg *msg)
     if (!handler->replies) {
         return reply_ack(srv, msg, r);
     }
-    reply.flags |= VH_MSG_F_REPLY;
-    return vh_sock_queue(srv->session.sock, &reply);
+    return vh_sock_queue_flags(srv->session.sock, &reply, VH_MSG_F_REPLY);
 }
 
-/* Everything that has come.  Return: NULL, or why the session ends. */
+/* What has come.  Return: NULL, or why the session ends. */
 static const char *serve_all(struct vhost_server *srv)
 {
     const char *why = NULL;
 
-    for (;;) {
+    for (unsigned n = 0; n < MESSAGES_MAX; n++) {
         int r = vh_sock_receive(srv->session.sock, &srv->msg, false, &why);
 
         if (r == 0) {
             return NULL;
         }
-        if (r == -ECONNRESET && !why) {
+        if (r == -ECONNRESET) {
             return "the front end has gone";
         }
         if (r < 0) {
-            return why ? why : strerror(-r);
+            fault(srv, "the front end was sent away", why ? why : strerror(-r));
+            return srv->session.fault;
         }
         r = serve(srv, &srv->msg);
         vh_msg_close_fds(&srv->msg);
@@ -170,6 +179,24 @@ static const char *serve_all(struct vhost_server *srv)
         if (r < 0) {
             return srv->session.fault ? srv->session.fault : strerror(-r);
         }
+    }
+    return NULL; /* what is left keeps the socket readable */
+}
+
+/* Hear of room in the socket, but only while something waits for it. */
+static void watch_room(struct vhost_server *srv)
+{
+    struct vh_session *session = &srv->session;
+    bool want = vh_sock_wants_send(session->sock);
+    struct epoll_event event = {
+        .events = EPOLLIN | (want ? (uint32_t)EPOLLOUT : 0),
+        .data.u64 = (uint64_t)VH_EVENT_SESSION << 32,
+    };
+
+    if (want != session->watches_room) {
+        session->watches_room = want;
+        epoll_ctl(srv->epoll_fd, EPOLL_CTL_MOD, vh_sock_fd(session->sock),
+                  &event);
     }
 }
 
@@ -185,5 +212,7 @@ void vh_session_dispatch(struct vhost_server *srv)
         snprintf(text, sizeof(text), "%s", why);
         vh_sock_send(srv->session.sock); /* what it is owed, if it listens */
         vh_session_end(srv, text);
+        return;
     }
+    watch_room(srv);
 }
