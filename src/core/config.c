@@ -31,7 +31,7 @@ int vhost_dev_get_config(struct vhost_dev *hdev, uint8_t *config,
         r = answered(hdev, vh_be_get_config(hdev, config, config_len));
     }
     if (r < 0) {
-        vh_error_copy(errp, hdev->error);
+        vh_error_copy(errp, vhost_dev_get_error(hdev));
     }
     return r;
 }

@@ -235,7 +235,8 @@ void vhost_dev_cleanup(struct vhost_dev *hdev)
 
 const struct vhost_error *vhost_dev_get_error(const struct vhost_dev *hdev)
 {
-    return hdev->error;
+    /* What a thread that masks has put there is whole. */
+    return vh_load_acquire(&hdev->error);
 }
 
 int vhost_dev_get_fd(struct vhost_dev *hdev)
@@ -254,7 +255,7 @@ static void tell_lost(struct vhost_dev *dev)
     dev->priv->told = true;
     epoll_ctl(dev->priv->epoll_fd, EPOLL_CTL_DEL, vh_be_get_fd(dev), NULL);
     if (ops && ops->lost) {
-        ops->lost(dev->vdev, vhost_error_message(dev->error));
+        ops->lost(dev->vdev, vhost_error_message(vhost_dev_get_error(dev)));
     }
 }
 

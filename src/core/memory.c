@@ -167,7 +167,7 @@ static int deliver(struct vhost_dev *dev, struct vhost_error **errp)
     }
     if (r < 0) {
         vh_core_fault(dev, r);
-        vh_error_copy(errp, dev->error);
+        vh_error_copy(errp, vhost_dev_get_error(dev));
     }
     return r;
 }
