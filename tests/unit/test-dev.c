@@ -129,6 +129,29 @@ static void test_knows_which_kinds_this_build_lacks(void **state)
     }
 }
 
+static void test_names_the_kind_that_it_lacks(void **state)
+{
+    static const struct {
+        VhostBackendType type;
+        const char *words;
+    } kinds[] = {
+        { VHOST_BACKEND_TYPE_KERNEL, "kernel back ends are not in this build" },
+        { VHOST_BACKEND_TYPE_VDPA, "vDPA back ends are not in this build" },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        struct vhost_virtqueue vq = { .kick = 0 };
+        struct vhost_dev dev = { .vqs = &vq, .nvqs = 1 };
+        struct vhost_error *err = NULL;
+
+        assert_int_equal(vhost_dev_init(&dev, NULL, kinds[i].type, 0, &err),
+                         -ENOTSUP);
+        assert_non_null(strstr(vhost_error_message(err), kinds[i].words));
+        vhost_error_free(err);
+    }
+}
+
 static void test_does_without_what_a_back_end_may_lack(void **state)
 {
     VhostOps least = {
@@ -230,6 +253,27 @@ static void test_tells_the_owner_which_ring_is_broken(void **state)
     core_rig_down(&rig);
 }
 
+static void test_counts_queues_as_the_virtio_device_does(void **state)
+{
+    struct told told = { .lost = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_prepare(&rig, 4);
+    rig.dev.vq_index = 2;
+    rig.dev.nvqs = 2;
+    core_rig_begin(&rig);
+    rig.vdev.ops = &owner;
+    rig.vdev.opaque = &told;
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    vhost_notifier_set(&(struct vhost_notifier){ .fd = rig.fake.q[3].err_fd });
+    assert_int_equal(vhost_dev_dispatch(&rig.dev), 0);
+    assert_int_equal(told.errors[1], 0);
+    assert_int_equal(told.errors[3], 1);
+    vhost_dev_stop(&rig.dev, &rig.vdev, true);
+    core_rig_down(&rig);
+}
+
 static void lose(int code, enum vhost_dev_state expected)
 {
     struct vhost_notifier channel;
@@ -296,6 +340,46 @@ static void test_tells_of_a_loss_that_another_call_found(void **state)
     core_rig_down(&rig);
 }
 
+static void test_two_devices_know_nothing_of_each_other(void **state)
+{
+    struct told told_a = { .lost = 0 }, told_b = { .lost = 0 };
+    struct core_rig a, b;
+
+    (void)state;
+    core_rig_prepare(&a, 2);
+    core_rig_prepare(&b, 2);
+    core_rig_begin(&a);
+    core_rig_begin(&b);
+    a.vdev.ops = b.vdev.ops = &owner;
+    a.vdev.opaque = &told_a;
+    b.vdev.opaque = &told_b;
+    assert_int_equal(vhost_dev_start(&a.dev, &a.vdev, true), 0);
+    assert_int_equal(vhost_dev_start(&b.dev, &b.vdev, true), 0);
+    vhost_notifier_set(&a.vqs[1].error_notifier);
+    assert_int_equal(vhost_dev_dispatch(&b.dev), 0);
+    assert_int_equal(told_a.errors[1] + told_b.errors[1], 0);
+    assert_int_equal(vhost_dev_dispatch(&a.dev), 0);
+    assert_int_equal(told_a.errors[1], 1);
+
+    fake_forget(&a.fake);
+    a.fake.fail_at = 1;
+    a.fake.fail_code = -ECONNRESET;
+    core_rig_assert_error(
+        &a, vhost_dev_set_config(&a.dev, (const uint8_t *)"", 0, 1, 0),
+        -ECONNRESET);
+    assert_int_equal(vhost_dev_dispatch(&a.dev), -ENOTCONN);
+    assert_int_equal(vhost_dev_dispatch(&b.dev), 0);
+    assert_null(vhost_dev_get_error(&b.dev));
+    assert_int_equal(told_b.lost, 0);
+    assert_int_equal(vhost_dev_stop(&b.dev, &b.vdev, true), 0);
+    /* Words live until the next call for the same device. */
+    assert_int_equal(vhost_error_code(vhost_dev_get_error(&a.dev)), -ENOTCONN);
+    vhost_dev_stop(&a.dev, &a.vdev, true);
+    vhost_dev_cleanup(&a.dev);
+    core_rig_down(&b);
+    core_rig_down(&a);
+}
+
 static void test_an_odd_failure_of_dispatch_loses_nothing(void **state)
 {
     struct vhost_notifier channel;
@@ -357,6 +441,30 @@ test_reads_and_writes_the_configuration_within_its_size(void **state)
     assert_int_equal(rig.dev.state, VHOST_DEV_IDLE);
     vhost_error_free(err);
     core_rig_down(&rig);
+}
+
+static int on_config(struct vhost_dev *dev)
+{
+    (void)dev;
+    return 0;
+}
+
+/* It is set before the init: a failed one must not take it away. */
+static void test_keeps_the_config_notifier_over_a_failed_init(void **state)
+{
+    static const VhostDevConfigOps ops = { on_config };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_prepare(&rig, 1);
+    vhost_dev_set_config_notifier(&rig.dev, &ops);
+    rig.fake.fail_at = 2;
+    assert_int_equal(core_rig_init(&rig, NULL), -EIO);
+    assert_ptr_equal(rig.dev.config_ops, &ops);
+    core_rig_begin(&rig);
+    assert_ptr_equal(rig.dev.config_ops, &ops);
+    core_rig_down(&rig);
+    assert_null(rig.dev.config_ops);
 }
 
 /* The owner's side of the doorbells. */
@@ -435,13 +543,17 @@ int main(void)
         cmocka_unit_test(test_cleans_up_after_a_failed_init_and_twice),
         cmocka_unit_test(test_says_how_many_queues_are_needed),
         cmocka_unit_test(test_knows_which_kinds_this_build_lacks),
+        cmocka_unit_test(test_names_the_kind_that_it_lacks),
         cmocka_unit_test(test_does_without_what_a_back_end_may_lack),
         cmocka_unit_test(test_tells_the_owner_which_ring_is_broken),
+        cmocka_unit_test(test_counts_queues_as_the_virtio_device_does),
         cmocka_unit_test(test_tells_the_owner_once_that_the_back_end_is_gone),
         cmocka_unit_test(test_tells_of_a_loss_that_another_call_found),
+        cmocka_unit_test(test_two_devices_know_nothing_of_each_other),
         cmocka_unit_test(test_an_odd_failure_of_dispatch_loses_nothing),
         cmocka_unit_test(
             test_reads_and_writes_the_configuration_within_its_size),
+        cmocka_unit_test(test_keeps_the_config_notifier_over_a_failed_init),
         cmocka_unit_test(test_routes_all_doorbells_or_none),
     };
 

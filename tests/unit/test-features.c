@@ -42,6 +42,34 @@ static void test_acknowledges_only_what_all_three_agree_on(void **state)
     assert_int_equal(dev.acked_features, BIT(5));
 }
 
+/* The end of a table is no bit, and what stands in it may be wrong. */
+static void test_takes_no_bit_from_beyond_its_words(void **state)
+{
+    static const int bits[] = { 5,   128,
+                                200, VHOST_INVALID_FEATURE_BIT,
+                                6,   VHOST_INVALID_FEATURE_BIT };
+    static const int none[] = { VHOST_INVALID_FEATURE_BIT };
+    struct {
+        struct vhost_dev dev;
+        uint64_t features[2];
+        uint64_t canary[2];
+    } a = { .dev.features_array = { BIT(5) | BIT(6), 0 },
+            .features = { BIT(5) | BIT(6), 0 },
+            .canary = { ~UINT64_C(0), ~UINT64_C(0) } };
+
+    (void)state;
+    vhost_ack_features_ex(&a.dev, bits, a.features);
+    assert_int_equal(a.dev.acked_features_array[0], BIT(5));
+    assert_int_equal(a.dev.acked_features_array[1], 0);
+    a.dev.features_array[0] = 0;
+    vhost_get_features_ex(&a.dev, bits, a.features);
+    assert_int_equal(a.features[0], BIT(6));
+    assert_int_equal(a.canary[0] & a.canary[1], ~UINT64_C(0));
+    assert_int_equal(vhost_get_features(&a.dev, none, BIT(5)), BIT(5));
+    vhost_ack_features(&a.dev, none, BIT(5));
+    assert_int_equal(a.dev.acked_features, 0);
+}
+
 static void test_forgets_what_the_driver_takes_back(void **state)
 {
     struct vhost_dev dev = { .features_array = { ~UINT64_C(0), BIT(0) } };
@@ -93,6 +121,7 @@ int main(void)
         cmocka_unit_test(test_offers_no_bit_that_the_back_end_lacks),
         cmocka_unit_test(test_offers_bits_above_63_too),
         cmocka_unit_test(test_acknowledges_only_what_all_three_agree_on),
+        cmocka_unit_test(test_takes_no_bit_from_beyond_its_words),
         cmocka_unit_test(test_forgets_what_the_driver_takes_back),
         cmocka_unit_test(test_keeps_the_bits_of_vhost_from_the_driver),
         cmocka_unit_test(test_sends_its_own_bits_but_no_iommu_without_one),
