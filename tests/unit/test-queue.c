@@ -12,6 +12,9 @@ static void assert_refused(struct core_rig *rig, int code, const char *words)
     assert_int_equal(vhost_error_queue(rig->dev.error), 0);
     assert_non_null(strstr(vhost_error_message(rig->dev.error), words));
     assert_false(rig->vqs[0].started);
+    assert_null(rig->vqs[0].desc);
+    assert_null(rig->vqs[0].avail);
+    assert_null(rig->vqs[0].used);
     assert_int_equal(fake_count(&rig->fake, "set_vring"), 0);
 }
 
@@ -102,6 +105,24 @@ static void test_refuses_rings_that_are_not_aligned(void **state)
     core_rig_down(&rig);
 }
 
+/* Its driver area is an event suppression structure of 32 bits (2.8). */
+static void test_a_packed_ring_has_another_alignment(void **state)
+{
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_prepare(&rig, 1);
+    rig.fake.offered[0] = RIG_F_VERSION_1 | RIG_F_PACKED;
+    core_rig_begin(&rig);
+    fake_forget(&rig.fake);
+    rig.queues[0].avail += 2;
+    assert_refused(&rig, -EINVAL, "aligned to 4");
+    rig.queues[0].avail += 2;
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    vhost_dev_stop(&rig.dev, &rig.vdev, true);
+    core_rig_down(&rig);
+}
+
 static void test_refuses_sizes_that_no_ring_has(void **state)
 {
     static const uint32_t sizes[] = { 0, 3, 32769, 65536 };
@@ -154,6 +175,35 @@ static void test_takes_the_base_from_where_it_can_be_known(void **state)
     assert_int_equal(rig.queues[1].base_source, VHOST_BASE_RECOVERED);
     assert_int_equal(rig.queues[2].base, 0xff);
     assert_int_equal(rig.queues[2].base_source, VHOST_BASE_RECOVERED);
+    core_rig_down(&rig);
+}
+
+/* The queue of the virtio device is not the one of this vhost device. */
+static void test_recovers_the_base_of_the_very_queue(void **state)
+{
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_prepare(&rig, 4);
+    rig.dev.vq_index = 2;
+    rig.dev.nvqs = 2;
+    core_rig_begin(&rig);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        core_rig_set_used_idx(&rig, i, (uint16_t)(50 + i));
+    }
+    rig.fake.fail_base_of = 3;
+    core_rig_assert_error(&rig, vhost_dev_stop(&rig.dev, &rig.vdev, true),
+                          -EIO);
+    assert_int_equal(vhost_error_queue(rig.dev.error), 3);
+    assert_int_equal(rig.queues[2].base, 102);
+    assert_int_equal(rig.queues[2].base_source, VHOST_BASE_FROM_DEVICE);
+    assert_int_equal(rig.queues[3].base, 53);
+    assert_int_equal(rig.queues[3].base_source, VHOST_BASE_RECOVERED);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_false(rig.vqs[i].started);
+        assert_null(rig.vqs[i].used);
+    }
     core_rig_down(&rig);
 }
 
@@ -306,6 +356,48 @@ static void test_a_mask_that_fails_changes_nothing(void **state)
     }
 }
 
+static void test_a_mask_does_not_outlive_the_device(void **state)
+{
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 1);
+    assert_int_equal(vhost_virtqueue_mask(&rig.dev, &rig.vdev, 0, true), 0);
+    vhost_dev_cleanup(&rig.dev);
+    assert_false(rig.vqs[0].masked);
+    rig.dev = (struct vhost_dev){
+        .vqs = rig.vqs, .nvqs = 1, .map = rig.map, .vhost_ops = &fake_ops
+    };
+    core_rig_begin(&rig);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    assert_int_equal(rig.fake.q[0].call_fd, rig.call[0].fd);
+    vhost_dev_stop(&rig.dev, &rig.vdev, true);
+    core_rig_down(&rig);
+}
+
+static void test_the_stop_of_one_queue_may_find_the_back_end_gone(void **state)
+{
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 2);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    core_rig_set_used_idx(&rig, 1, 9);
+    fake_forget(&rig.fake);
+    rig.fake.fail_at = 1;
+    rig.fake.fail_code = -ECONNRESET;
+    core_rig_assert_error(
+        &rig, vhost_virtqueue_stop(&rig.dev, &rig.vdev, &rig.vqs[1], 1),
+        -ECONNRESET);
+    assert_int_equal(rig.queues[1].base, 9);
+    assert_int_equal(rig.dev.state, VHOST_DEV_LOST);
+    core_rig_assert_error(
+        &rig, vhost_virtqueue_start(&rig.dev, &rig.vdev, &rig.vqs[1], 1),
+        -ENOTCONN);
+    vhost_dev_stop(&rig.dev, &rig.vdev, true);
+    core_rig_down(&rig);
+}
+
 static void
 test_hands_a_queue_without_call_fd_to_a_driver_that_polls(void **state)
 {
@@ -367,9 +459,11 @@ int main(void)
         cmocka_unit_test(test_refuses_rings_that_are_not_in_memory),
         cmocka_unit_test(test_counts_the_bytes_of_a_ring_as_its_features_say),
         cmocka_unit_test(test_refuses_rings_that_are_not_aligned),
+        cmocka_unit_test(test_a_packed_ring_has_another_alignment),
         cmocka_unit_test(test_refuses_sizes_that_no_ring_has),
         cmocka_unit_test(test_leaves_a_queue_alone_that_is_not_set_up),
         cmocka_unit_test(test_takes_the_base_from_where_it_can_be_known),
+        cmocka_unit_test(test_recovers_the_base_of_the_very_queue),
         cmocka_unit_test(test_a_batch_refused_as_a_whole_tells_no_base),
         cmocka_unit_test(test_keeps_the_rings_of_a_lost_device_until_it_stops),
         cmocka_unit_test(test_a_packed_ring_keeps_no_index_to_recover),
@@ -377,6 +471,8 @@ int main(void)
         cmocka_unit_test(test_keeps_the_calls_of_a_masked_queue),
         cmocka_unit_test(test_a_masked_queue_stays_masked_over_a_restart),
         cmocka_unit_test(test_a_mask_that_fails_changes_nothing),
+        cmocka_unit_test(test_a_mask_does_not_outlive_the_device),
+        cmocka_unit_test(test_the_stop_of_one_queue_may_find_the_back_end_gone),
         cmocka_unit_test(
             test_hands_a_queue_without_call_fd_to_a_driver_that_polls),
         cmocka_unit_test(test_takes_back_one_queue_and_hands_it_over_again),
