@@ -20,12 +20,12 @@ for signal in INT TERM; do
     check "SIG$signal ends it with 0 and removes the socket" gone $server "$work/d.sock"
 done
 
-check "serve of a missing file" fails_with 1 'No such file' \
+check "serve of a missing file" fails_with 1 '[Nn]o such file' \
     "$VHOST" serve blk "$work/none.img" --socket "$work/x.sock"
 check "... leaves no socket" test ! -e "$work/x.sock"
 check "serve of a directory" fails_with 1 "$work" \
     "$VHOST" serve blk "$work" --socket "$work/x.sock"
-check "serve in a missing directory" fails_with 1 'No such file' \
+check "serve in a missing directory" fails_with 1 '[Nn]o such file' \
     "$VHOST" serve blk "$work/disk.img" --socket "$work/none/x.sock"
 long=$(printf 'x%.0s' {1..200})
 check "serve at a path that is too long" fails_with 1 '' \
