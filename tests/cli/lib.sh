@@ -32,6 +32,7 @@ fails_with() {
 serve() {
     local name=$1 i
     shift
+    rm -f "$work/$name.log" # an earlier one says that it serves
     "$VHOST" serve blk "$@" --socket "$work/$name.sock" \
         >"$work/$name.log" 2>&1 </dev/null &
     server=$!
