@@ -60,8 +60,8 @@ enum vhost_layout {
  * @pool_size: bytes of memory for vhost_blk_alloc(), reserved but not used
  *     until touched; more is added when it is exhausted; 0: 64 MiB
  * @huge_pages: take that memory from huge pages
- * @config_changed: the device changed its configuration (resized, …); called
- *     by vhost_blk_dispatch(); or NULL
+ * @config_changed: the device changed its configuration (resized, …); not
+ *     called in this version, as no back end is asked to tell yet; or NULL
  * @lost: the back end is gone, @reason in words; called by
  *     vhost_blk_dispatch(); or NULL
  * @opaque: for the callbacks
@@ -367,7 +367,7 @@ int vhost_blk_get_fd(const struct vhost_blk *disk);
  * @disk: an open device
  * @errp: why it is of no more use
  *
- * Calls config_changed and lost of the options.
+ * Calls lost of the options.
  *
  * Return: 0, or a negative errno once the back end is gone or broken.
  */

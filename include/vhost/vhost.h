@@ -306,7 +306,7 @@ int vhost_dev_get_fd(struct vhost_dev *hdev);
  * vhost_dev_dispatch() - do what there is to do, without waiting
  * @hdev: an initialised device
  *
- * Calls back into the owner: vring_error, lost, the config notifier.
+ * Calls back into the owner: vring_error, lost.
  *
  * Return: 0; -ENOTCONN once the back end is gone, -EPROTO once it is broken.
  */
@@ -342,6 +342,9 @@ int vhost_dev_set_config(struct vhost_dev *dev, const uint8_t *data,
  * vhost_dev_set_config_notifier() - be told of changes
  * @dev: before vhost_dev_init()
  * @ops: lent until vhost_dev_cleanup()
+ *
+ * In this version nothing calls them yet: a vhost-user back end tells of
+ * changes on a second channel, which is not offered to it.
  */
 void vhost_dev_set_config_notifier(struct vhost_dev *dev,
                                    const VhostDevConfigOps *ops);
