@@ -335,20 +335,24 @@ int vh_queues_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
     return r;
 }
 
+/* The place of virtio queue @idx in dev->vqs, which is where @vq must be. */
 static unsigned index_of(const struct vhost_dev *dev,
-                         const struct vhost_virtqueue *vq)
+                         const struct vhost_virtqueue *vq, unsigned idx)
 {
-    assert(vq >= dev->vqs && vq < dev->vqs + dev->nvqs);
-    return (unsigned)(vq - dev->vqs);
+    unsigned i = idx - (unsigned)dev->vq_index;
+
+    assert(i < dev->nvqs && vq == &dev->vqs[i]);
+    (void)vq; /* without assertions */
+    return i;
 }
 
 int vhost_virtqueue_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
                           struct vhost_virtqueue *vq, unsigned idx)
 {
-    unsigned i = index_of(dev, vq);
+    unsigned i = index_of(dev, vq, idx);
     int r;
 
-    assert(!vq->started && i + (unsigned)dev->vq_index == idx);
+    assert(!vq->started);
     vh_core_enter(dev);
     r = vh_core_silent(dev, "virtqueue start");
     if (r == 0) {
@@ -369,9 +373,8 @@ int vhost_virtqueue_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
 int vhost_virtqueue_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
                          struct vhost_virtqueue *vq, unsigned idx)
 {
-    unsigned i = index_of(dev, vq);
+    unsigned i = index_of(dev, vq, idx);
 
-    assert(i + (unsigned)dev->vq_index == idx);
     vh_core_enter(dev);
     return vh_core_fault(dev, vh_queues_stop(dev, vdev, i, 1, true));
 }

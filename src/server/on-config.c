@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Requests about the device as a whole: features, configuration, status. */
-#include "server/server.h"
+#include "server/handlers.h"
 
 #include <errno.h>
 

@@ -7,7 +7,7 @@
  * lie in a new table is a fault of the table, but one whose region has gone
  * may wait for the next: it runs once all its memory is there.
  */
-#include "server/server.h"
+#include "server/handlers.h"
 
 #include <errno.h>
 

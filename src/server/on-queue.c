@@ -6,7 +6,7 @@
  * needs has come.  A queue that runs is stopped before its description
  * changes, as the specification has it that the front end should have done.
  */
-#include "server/server.h"
+#include "server/handlers.h"
 
 #include <errno.h>
 

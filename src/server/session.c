@@ -7,7 +7,7 @@
  * can be refused is refused in its ack, if one is asked for; what breaks the
  * protocol ends the session, and nothing else.
  */
-#include "server/server.h"
+#include "server/handlers.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#undef NDEBUG /* the assertions are the test */
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>

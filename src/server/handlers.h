@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The handlers of requests, by topic; session.c has the table of them. */
+#ifndef VH_SERVER_HANDLERS_H
+#define VH_SERVER_HANDLERS_H
+
+#include "server/server.h"
+
+/**
+ * vh_handler_fn - serve one request
+ * @srv: the server; the request has been checked against its row
+ * @msg: the request; fds still in it when the function returns are closed
+ * @reply: for an answer of its own: filled in (request and flags are set)
+ *
+ * Return: 0; -EPROTO to end the session, with srv->session.fault; any other
+ * negative errno to refuse the request, perhaps with srv->session.why.
+ */
+typedef int vh_handler_fn(struct vhost_server *srv, struct vh_msg *msg,
+                          struct vh_msg *reply);
+
+/* on-config.c */
+vh_handler_fn vh_on_get_features, vh_on_set_features, vh_on_set_owner,
+    vh_on_reset_owner, vh_on_get_protocol_features, vh_on_set_protocol_features,
+    vh_on_get_queue_num, vh_on_get_config, vh_on_set_config, vh_on_set_status,
+    vh_on_get_status;
+
+/* on-mem.c */
+vh_handler_fn vh_on_set_mem_table, vh_on_get_max_mem_slots, vh_on_add_mem_reg,
+    vh_on_rem_mem_reg;
+
+/* on-queue.c */
+vh_handler_fn vh_on_set_vring_num, vh_on_set_vring_addr, vh_on_set_vring_base,
+    vh_on_get_vring_base, vh_on_set_vring_kick, vh_on_set_vring_call,
+    vh_on_set_vring_err, vh_on_set_vring_enable;
+
+#endif
