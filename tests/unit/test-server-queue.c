@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* When a served queue runs, when it does not, and where it goes on. */
+/* A served queue and its fds, its memory, its neighbours. */
 #include <linux/virtio_blk.h>
 
 #include "ring/ring.h"
@@ -163,24 +163,6 @@ static bool was_called(struct queues *q, uint32_t i)
     return read(q->call[i], &n, sizeof(n)) == sizeof(n);
 }
 
-static void test_runs_only_while_it_is_enabled(void **state)
-{
-    struct queues *q = serve(state, FEATURES);
-
-    new_ring(q, 0);
-    describe(q, 0, 0);
-    assert_int_equal(set_kick(q, 0), 0);
-    for (unsigned i = 0; i < 2; i++) {
-        add_read(q, 0, i);
-        ring_doorbell(q->kick[0]);
-        assert_false(is_answered(q, 0));
-        /* No kick after it: what is there already must be seen. */
-        assert_int_equal(enable(q, 0, true), 0);
-        assert_true(is_answered(q, 0));
-        assert_int_equal(enable(q, 0, false), 0);
-    }
-}
-
 /* What came before SET_VRING_KICK was rung for on nobody's fd. */
 static void test_sees_what_was_there_before_its_kick(void **state)
 {
@@ -193,34 +175,6 @@ static void test_sees_what_was_there_before_its_kick(void **state)
     assert_false(is_answered(q, 0));
     assert_int_equal(set_kick(q, 0), 0);
     assert_true(is_answered(q, 0));
-}
-
-static void test_need_not_be_enabled_without_bit_30(void **state)
-{
-    struct queues *q = serve(state, RIG_VERSION_1);
-
-    start(q, 1);
-    assert_true(reads(q, 1));
-    assert_int_not_equal(enable(q, 1, false), 0);
-    assert_true(reads(q, 1));
-}
-
-static void test_goes_on_at_its_base(void **state)
-{
-    struct queues *q = serve(state, FEATURES);
-
-    start(q, 0);
-    for (unsigned i = 0; i < 3; i++) {
-        assert_true(reads(q, 0));
-    }
-    assert_int_equal(rig_get_base(&q->rig, 0), 3);
-    assert_int_equal(rig_get_base(&q->rig, 0), 3);
-    assert_int_equal(enable(q, 0, true), 0);
-    assert_false(reads(q, 0)); /* stopped, whatever is enabled */
-    describe(q, 0, 3);
-    assert_int_equal(set_kick(q, 0), 0);
-    assert_true(is_answered(q, 0));
-    assert_int_equal(rig_get_base(&q->rig, 0), 4);
 }
 
 /* The driver's index may be anything, and passes 65535. */
@@ -248,35 +202,6 @@ static void test_goes_on_past_the_end_of_the_circle(void **state)
         assert_true(reads(q, 0));
     }
     assert_int_equal(rig_get_base(&q->rig, 0), 2);
-}
-
-static void test_a_reset_waits_for_a_new_kick(void **state)
-{
-    struct vh_mem_region all = rig_region();
-    struct queues *q = serve(state, FEATURES);
-
-    start(q, 0);
-    assert_int_equal(rig_do_u64(&q->rig, VH_SET_STATUS, 0), 0);
-    assert_int_equal(rig_set_table(&q->rig, &all, 1), 0);
-    assert_int_equal(enable(q, 0, true), 0);
-    assert_false(reads(q, 0));
-    assert_int_equal(set_kick(q, 0), 0);
-    assert_true(is_answered(q, 0));
-}
-
-static void test_without_a_kick_it_is_polled(void **state)
-{
-    struct queues *q = serve(state, FEATURES);
-
-    start(q, 0);
-    assert_int_equal(rig_do_fd(&q->rig, VH_SET_VRING_KICK, 0, -1), 0);
-    for (unsigned i = 0; i < 3; i++) {
-        add_read(q, 0, i);
-        assert_true(is_answered(q, 0));
-    }
-    /* And rung for again. */
-    assert_int_equal(set_kick(q, 0), 0);
-    assert_true(reads(q, 0));
 }
 
 /* One that is empty, and one that is full: it waits for neither. */
@@ -312,19 +237,6 @@ static void test_kicks_of_a_stopped_queue_are_ignored(void **state)
         assert_true(reads(q, 1));
     }
     assert_false(reads(q, 0));
-}
-
-static void test_calls_only_a_driver_that_wants_it(void **state)
-{
-    struct queues *q = serve(state, FEATURES & ~BIT_EVENT_IDX);
-
-    start(q, 0);
-    vh_ring_enable_call(q->rings[0]);
-    assert_true(reads(q, 0));
-    assert_true(was_called(q, 0));
-    vh_ring_disable_call(q->rings[0]);
-    assert_true(reads(q, 0));
-    assert_false(was_called(q, 0));
 }
 
 static void test_a_new_call_fd_is_the_one_that_is_rung(void **state)
@@ -408,6 +320,26 @@ static void test_its_fd_is_readable_until_all_is_done(void **state)
     }
 }
 
+static void test_its_fd_is_readable_while_a_queue_is_polled(void **state)
+{
+    struct queues *q = serve(state, FEATURES);
+    struct pollfd pfd = { .fd = vhost_server_get_fd(q->rig.server),
+                          .events = POLLIN };
+    struct vh_ring_used used;
+    int n = 0;
+
+    start(q, 0);
+    assert_int_equal(rig_do_fd(&q->rig, VH_SET_VRING_KICK, 0, -1), 0);
+    rig_turn(&q->rig);
+    add_read(q, 0, 0);
+    while (n == 0) {
+        assert_int_equal(poll(&pfd, 1, 10000), 1);
+        assert_int_equal(vhost_server_dispatch(q->rig.server, NULL), 0);
+        n = vh_ring_take(q->rings[0], &used, 1);
+    }
+    assert_int_equal(n, 1);
+}
+
 static void test_one_that_leaves_at_work_leaves_nothing(void **state)
 {
     int fds = rig_count_fds();
@@ -430,20 +362,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_runs_only_while_it_is_enabled),
         TEST(test_sees_what_was_there_before_its_kick),
-        TEST(test_need_not_be_enabled_without_bit_30),
-        TEST(test_goes_on_at_its_base),
         TEST(test_goes_on_past_the_end_of_the_circle),
-        TEST(test_a_reset_waits_for_a_new_kick),
-        TEST(test_without_a_kick_it_is_polled),
         TEST(test_eventfds_that_block_do_not_block_it),
         TEST(test_kicks_of_a_stopped_queue_are_ignored),
-        TEST(test_calls_only_a_driver_that_wants_it),
         TEST(test_a_new_call_fd_is_the_one_that_is_rung),
         TEST(test_waits_for_its_memory_to_come_back),
         TEST(test_a_broken_queue_says_so_and_breaks_no_other),
         TEST(test_its_fd_is_readable_until_all_is_done),
+        TEST(test_its_fd_is_readable_while_a_queue_is_polled),
         TEST(test_one_that_leaves_at_work_leaves_nothing),
     };
 
