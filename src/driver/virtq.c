@@ -28,7 +28,8 @@
 #define WATCHDOG_MS 100
 #define ALIVE_NS 10000000
 #define SPINS 1000 /* between two looks at the clock */
-#define LOOKS 64   /* before a sleep: about a microsecond */
+#define LOOKS 16   /* before a sleep: about a microsecond */
+#define PAUSES 4   /* between two of them */
 
 static size_t round_up(size_t n)
 {
@@ -193,7 +194,9 @@ static bool look_before_sleep(const struct vh_virtq *vq)
         if (vh_ring_has_used(vq->ring)) {
             return true;
         }
-        vh_cpu_relax();
+        for (unsigned j = 0; j < PAUSES; j++) {
+            vh_cpu_relax();
+        }
     }
     return false;
 }
