@@ -106,16 +106,14 @@ static unsigned reap_local(struct vhost_blk_queue *q,
     return n;
 }
 
-/* What the device says of a request.  A device that wrote nothing has not
- * written the status either (5.2.6: "device-writable" part of the buffer). */
-static int status_of(const struct vh_blk_req *req, uint32_t written)
+/*
+ * What the device says of a request.  The length that comes with it is not
+ * asked: back ends exist that leave the status byte out of it, so that each
+ * write has length 0 (virtio 1.3, 2.7.8.2, on lengths that are wrong).
+ */
+static int status_of(const struct vh_blk_req *req)
 {
-    uint8_t status = VH_READ_ONCE(req->slot->status);
-
-    if (written == 0) {
-        return -EPROTO;
-    }
-    switch (status) {
+    switch (VH_READ_ONCE(req->slot->status)) {
     case VIRTIO_BLK_S_OK:
         return 0;
     case VIRTIO_BLK_S_IOERR:
@@ -137,7 +135,7 @@ static unsigned finish(struct vhost_blk_queue *q,
     for (unsigned i = 0; i < n_used; i++) {
         struct vh_blk_req *req = used[i].cookie;
         struct vh_blk_req *head = req->head;
-        int result = status_of(req, used[i].len);
+        int result = status_of(req);
 
         if (result < 0 && head->result == 0) {
             head->result = result;
