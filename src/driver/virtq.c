@@ -27,9 +27,9 @@
 #define LINE_PAIR 128
 #define WATCHDOG_MS 100
 #define ALIVE_NS 10000000
-#define SPINS 1000 /* between two looks at the clock */
-#define LOOKS 16   /* before a sleep: about a microsecond */
-#define PAUSES 4   /* between two of them */
+#define SPINS 1000   /* between two looks at the clock */
+#define LOOK_NS 5000 /* before a sleep, which costs ten times as much */
+#define LOOKS 16     /* between two looks at the clock, before a sleep */
 
 static size_t round_up(size_t n)
 {
@@ -185,19 +185,22 @@ static int spin(struct vh_virtq *vq, int64_t deadline)
 }
 
 /*
- * To ask for a call and to sleep costs more than a microsecond, and a back end
- * that is awake answers in less: so it is looked for so long first.
+ * To sleep and to be woken costs tens of microseconds, on this side and on
+ * the other; a back end that is awake answers in a few.  So it is looked for
+ * that long first.
  */
 static bool look_before_sleep(const struct vh_virtq *vq)
 {
-    for (unsigned i = 0; i < LOOKS; i++) {
-        if (vh_ring_has_used(vq->ring)) {
-            return true;
-        }
-        for (unsigned j = 0; j < PAUSES; j++) {
+    int64_t until = vh_clock_ns() + LOOK_NS;
+
+    do {
+        for (unsigned i = 0; i < LOOKS; i++) {
+            if (vh_ring_has_used(vq->ring)) {
+                return true;
+            }
             vh_cpu_relax();
         }
-    }
+    } while (vh_clock_ns() < until);
     return false;
 }
 
