@@ -10,6 +10,7 @@
 #include "driver/blk.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/virtio_blk.h>
@@ -75,6 +76,7 @@ static int take_options(struct vhost_blk_options *to,
             return refuse(errp, "options of a later version of the library");
         }
     }
+    to->size = sizeof(*to); /* of this copy: it may be taken again */
     to->queues = to->queues ? to->queues : 1;
     to->queue_size = to->queue_size ? to->queue_size : DEFAULT_QUEUE_SIZE;
     to->pool_size = to->pool_size ? to->pool_size : DEFAULT_POOL_SIZE;
@@ -214,6 +216,12 @@ struct vhost_blk *vh_blk_open_user(struct vhost_user *user,
     return disk;
 }
 
+static unsigned long_deadline_ms(unsigned deadline_ms)
+{
+    return deadline_ms < UINT_MAX / LONG_FACTOR ? deadline_ms * LONG_FACTOR
+                                                : UINT_MAX;
+}
+
 struct vhost_blk *vhost_blk_open(const char *uri,
                                  const struct vhost_blk_options *options,
                                  struct vhost_error **errp)
@@ -231,7 +239,7 @@ struct vhost_blk *vhost_blk_open(const char *uri,
     if (take_options(&known, options, &error) == 0) {
         connection.path = where.path;
         connection.deadline_ms = known.deadline_ms;
-        connection.long_deadline_ms = known.deadline_ms * LONG_FACTOR;
+        connection.long_deadline_ms = long_deadline_ms(known.deadline_ms);
         user = vhost_user_new(&connection, &error);
         if (user) {
             disk = vh_blk_open_user(user, &known, &error);

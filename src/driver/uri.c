@@ -21,6 +21,9 @@ static const struct {
 int vh_uri_parse(struct vh_uri *uri, const char *text,
                  struct vhost_error **errp)
 {
+    if (!text) {
+        text = "(null)";
+    }
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         size_t len = strlen(kinds[i].prefix);
 

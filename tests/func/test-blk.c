@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -497,6 +498,62 @@ static void test_impossible_options_are_refused(void **state)
     vhost_error_free(error);
 }
 
+/* Built against a later header, or an earlier one. */
+static void test_options_of_another_size_are_taken(void **state)
+{
+    struct {
+        struct vhost_blk_options known;
+        char later[512];
+    } options = { .known = { .size = sizeof(options), .queues = 2 } };
+    struct rig *rig = *state;
+    struct vhost_blk_info info;
+    struct vhost_error *error = NULL;
+
+    serve(rig, -1, -1, &(struct vhost_server_blk_options){ .queues = 4 });
+    rig->disk = vhost_blk_open(rig->uri, &options.known, NULL);
+    assert_non_null(rig->disk);
+    vhost_blk_get_info(rig->disk, &info);
+    assert_int_equal(info.queues, 2);
+    vhost_blk_close(rig->disk);
+
+    options.later[511] = 1;
+    rig->disk = vhost_blk_open(rig->uri, &options.known, &error);
+    assert_null(rig->disk);
+    assert_int_equal(vhost_error_code(error), -EINVAL);
+    vhost_error_free(error);
+
+    options.known.size = offsetof(struct vhost_blk_options, queues);
+    options.known.layout = 77;
+    rig->disk = vhost_blk_open(rig->uri, &options.known, NULL);
+    assert_non_null(rig->disk);
+    vhost_blk_get_info(rig->disk, &info);
+    assert_int_equal(info.queues, 1);
+}
+
+/* Six times this is no number of an unsigned. */
+static void test_a_deadline_of_weeks_is_not_cut_to_nothing(void **state)
+{
+    struct rig *rig = *state;
+    unsigned char *mine;
+    int fd = shared_file(&mine, MIB);
+
+    serve(rig, -1, -1, NULL);
+    rig->disk = vhost_blk_open(
+        rig->uri, &(struct vhost_blk_options){ .deadline_ms = 715827883 },
+        NULL);
+    assert_non_null(rig->disk);
+    kill(rig->server, SIGSTOP);
+    if (fork() == 0) {
+        usleep(100000);
+        kill(rig->server, SIGCONT);
+        _exit(0);
+    }
+    assert_int_equal(vhost_blk_map(rig->disk, mine, MIB, fd, 0, NULL), 0);
+    wait(NULL);
+    munmap(mine, MIB);
+    close(fd);
+}
+
 static void *kill_soon(void *arg)
 {
     struct rig *rig = arg;
@@ -641,6 +698,8 @@ int main(void)
         TEST(test_a_read_only_device_takes_no_writes),
         TEST(test_more_queues_than_there_are_fail_with_both_numbers),
         TEST(test_impossible_options_are_refused),
+        TEST(test_options_of_another_size_are_taken),
+        TEST(test_a_deadline_of_weeks_is_not_cut_to_nothing),
         TEST(test_a_back_end_that_dies_ends_a_sleeping_wait),
         TEST(test_a_back_end_that_dies_ends_a_spinning_wait),
         TEST(test_a_disk_reopened_often_leaves_nothing_behind),

@@ -48,6 +48,7 @@ static void test_anything_else_is_told_which_forms_exist(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
         refused(wrong[i], -EINVAL, "user:PATH, kernel:PATH or vdpa:PATH");
     }
+    refused(NULL, -EINVAL, "user:PATH");
 }
 
 static void test_a_kind_without_a_path_is_refused(void **state)
