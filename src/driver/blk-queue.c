@@ -246,6 +246,9 @@ int vhost_blk_wait(struct vhost_blk_queue *q, struct vhost_completion *done,
             break;
         }
     }
+    if (n == 0) {
+        vh_virtq_idle(q->vq); /* it may have had no time to wait at all */
+    }
     rearm(q);
     return n > 0 ? (int)n : q->vq->failed;
 }

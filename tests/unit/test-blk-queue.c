@@ -638,6 +638,24 @@ static void test_a_spinning_wait_sees_a_hang_up_too(void **state)
     rig_free(rig);
 }
 
+/* A program may have a loop of its own around waits without time. */
+static void test_waits_without_time_see_a_hang_up_too(void **state)
+{
+    struct rig *rig = rig_new(USUAL_FEATURES, &usual_limits);
+    struct vhost_completion done;
+    int r = 0;
+
+    (void)state;
+    assert_int_equal(vhost_blk_read(&rig->q, 0, rig->buf, 512, rig), 0);
+    assert_int_equal(vhost_blk_submit(&rig->q), 0);
+    shutdown(rig->control[1], SHUT_RDWR);
+    for (unsigned i = 0; i < 100000000 && r == 0; i++) {
+        r = vhost_blk_wait(&rig->q, &done, 1, 1, 0);
+    }
+    assert_int_equal(r, -ENOTCONN);
+    rig_free(rig);
+}
+
 static void test_a_wait_for_nothing_returns_at_once(void **state)
 {
     struct rig *rig = rig_new(USUAL_FEATURES, &usual_limits);
@@ -674,6 +692,7 @@ int main(void)
         cmocka_unit_test(test_a_flush_done_here_shows_on_the_fd),
         cmocka_unit_test(test_a_hang_up_ends_a_wait_after_the_last_completion),
         cmocka_unit_test(test_a_spinning_wait_sees_a_hang_up_too),
+        cmocka_unit_test(test_waits_without_time_see_a_hang_up_too),
         cmocka_unit_test(test_a_wait_for_nothing_returns_at_once),
     };
 
