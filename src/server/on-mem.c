@@ -64,10 +64,15 @@ int vh_on_get_max_mem_slots(struct vhost_server *srv, struct vh_msg *msg,
 int vh_on_add_mem_reg(struct vhost_server *srv, struct vh_msg *msg,
                       struct vh_msg *reply)
 {
-    int r = vh_memory_add(&srv->memory, &msg->payload.region.region,
-                          msg->fds[0], &srv->session.why);
+    int r;
 
     (void)reply;
+    if (msg->size != sizeof(msg->payload.region)) {
+        srv->session.why = "a region of Xen, which was not negotiated";
+        return -EINVAL;
+    }
+    r = vh_memory_add(&srv->memory, &msg->payload.region.region, msg->fds[0],
+                      &srv->session.why);
     if (r == 0) {
         vh_server_restart_queues(srv);
     }

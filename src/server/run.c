@@ -25,6 +25,7 @@
 #define CONTROL_EVERY 32   /* looks for work, for one at the sockets */
 #define DISPATCH_ROUNDS 16 /* so that dispatching comes to an end */
 #define POLLED_SLEEP_MS 1
+#define WATCHDOG_MS 100
 
 /* Return: true if anything was done. */
 static bool one_round(struct vhost_server *srv)
@@ -63,6 +64,21 @@ static bool any_active(const struct vhost_server *srv)
 {
     for (unsigned i = 0; i < srv->n_queues; i++) {
         if (srv->queues[i].active) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Requests under way wake us when they are done; but the kernel promises no
+ * full barrier between showing a completion and asking whether we want to
+ * hear of it.
+ */
+static bool any_inflight(const struct vhost_server *srv)
+{
+    for (unsigned i = 0; i < srv->n_queues; i++) {
+        if (srv->queues[i].ring && srv->queues[i].ring->n_inflight > 0) {
             return true;
         }
     }
@@ -235,11 +251,11 @@ static int look_for_work(struct vhost_server *srv, int64_t deadline,
 static int sleep_ms(const struct vhost_server *srv, int64_t deadline)
 {
     int left = vh_deadline_left_ms(deadline);
+    int most = any_active(srv)     ? POLLED_SLEEP_MS
+               : any_inflight(srv) ? WATCHDOG_MS
+                                   : -1;
 
-    if (any_active(srv) && (left < 0 || left > POLLED_SLEEP_MS)) {
-        return POLLED_SLEEP_MS;
-    }
-    return left;
+    return most >= 0 && (left < 0 || left > most) ? most : left;
 }
 
 /* Return: 1 something was done, 0 nothing yet, or a negative errno. */

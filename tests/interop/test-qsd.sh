@@ -6,14 +6,16 @@
 peers
 make_image "$work/src.img" 24
 
+# Takes the place of the shell that runs it: the pid is the daemon's.
 qsd() { # version, then options
     local version=$1
     shift
     if [ "$version" = 7.2 ]; then
-        qemu-storage-daemon "$@"
-    else
-        peer /usr/bin/qemu-storage-daemon "$@"
+        exec qemu-storage-daemon "$@"
     fi
+    exec "$root/lib64/ld-linux-x86-64.so.2" \
+        --library-path "$root/usr/lib/x86_64-linux-gnu" \
+        "$root/usr/bin/qemu-storage-daemon" "$@"
 }
 
 serve() { # version, format, queues, file, socket
@@ -27,7 +29,6 @@ serve() { # version, format, queues, file, socket
 }
 
 stop_daemon() {
-    pkill -P "$daemon" 2>/dev/null
     kill "$daemon" 2>/dev/null
     wait "$daemon" 2>/dev/null
     rm -f "$1"
