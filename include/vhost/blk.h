@@ -177,13 +177,17 @@ void vhost_blk_free(struct vhost_blk *disk, void *buf);
  * @disk: an open device
  * @addr: page aligned, mapped MAP_SHARED from @fd
  * @size: bytes, whole pages
- * @fd: the file; lent until vhost_blk_unmap()
+ * @fd: the file, open for reading and writing; may be closed afterwards
  * @fd_offset: where in the file @addr begins
  * @errp: why it failed
  *
  * Return: 0; -EINVAL if @addr, @size or @fd_offset is not in whole pages of the
- * file; -EEXIST if the back end sees part of it already; -ENOSPC if it takes no
- * further region; or another negative errno.
+ * file, or the file is shorter; -EFAULT if nothing is mapped at @addr; -EEXIST
+ * if the back end sees part of it already; -ENOSPC if it takes no further
+ * region; the negative errno of mmap(2), such as -EACCES, if the file can't be
+ * mapped for writing too; -ENOTCONN once the back end is gone; or another
+ * negative errno: then the device is broken, since nobody knows what the back
+ * end maps.
  */
 int vhost_blk_map(struct vhost_blk *disk, void *addr, size_t size, int fd,
                   uint64_t fd_offset, struct vhost_error **errp);

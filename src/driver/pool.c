@@ -20,15 +20,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <linux/magic.h>
-#include <sys/vfs.h>
+#include <string.h>
 
+#include "driver/brought.h"
 #include "mem/arena.h"
 #include "mem/map.h"
 #include "util/error.h"
+#include "util/fd.h"
 
 #define FIRST_CAPACITY 16
-#define PAGE 4096u
 /* Regions begin at multiples of this, and never touch: so none ever merges
  * with another, and each can go without the others. */
 #define GPA_STEP (UINT64_C(2) << 20)
@@ -76,6 +76,8 @@ static void region_free(struct region *region)
     if (region->arena) {
         vh_arena_free(region->arena);
         vhost_memory_free(&region->section);
+    } else {
+        vh_fd_close(&region->section.fd);
     }
     free(region);
 }
@@ -348,32 +350,16 @@ void vh_pool_release(struct vh_pool *pool, void *piece)
     }
 }
 
-/* A file of huge pages is mapped by the back end in whole ones only. */
-static uint64_t page_size_of(int fd)
-{
-    struct statfs fs;
-
-    if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC) {
-        return (uint64_t)fs.f_bsize;
-    }
-    return PAGE;
-}
-
 int vh_pool_map(struct vh_pool *pool,
                 const struct vhost_memory_section *brought,
                 struct vhost_error **errp)
 {
-    uint64_t page = page_size_of(brought->fd);
-    uint64_t hva = (uintptr_t)brought->hva;
+    struct vhost_memory_section section = *brought;
     struct region *region;
-    int r;
+    int r = vh_brought_check(&section, errp);
 
-    if (brought->size == 0 || hva + brought->size < hva ||
-        ((hva | brought->size | brought->fd_offset) & (page - 1)) != 0) {
-        return vh_error(errp, -EINVAL, "map", VH_NO_QUEUE,
-                        "address, size and file offset must be whole pages "
-                        "of %llu bytes",
-                        (unsigned long long)page);
+    if (r < 0) {
+        return r;
     }
     if (overlaps(pool, brought->hva, brought->size)) {
         return vh_error(errp, -EEXIST, "map", VH_NO_QUEUE,
@@ -383,11 +369,17 @@ int vh_pool_map(struct vh_pool *pool,
     if (!region) {
         return vh_error(errp, -ENOMEM, "map", VH_NO_QUEUE, "out of memory");
     }
-    region->section = *brought;
-    region->section.page_size = page;
-    r = region_publish(pool, region, errp);
+    region->section = section;
+    /* Our own: a back end without slots is sent it again and again, and the
+     * program's may be another file by then. */
+    region->section.fd = vh_fd_dup(section.fd);
+    r = region->section.fd < 0
+            ? vh_error(errp, region->section.fd, "dup", VH_NO_QUEUE,
+                       "the memory's file, fd %d: %s", section.fd,
+                       strerror(-region->section.fd))
+            : region_publish(pool, region, errp);
     if (r < 0 && pool->regions != region) {
-        free(region);
+        region_free(region);
     }
     return r;
 }
@@ -419,6 +411,6 @@ int vh_pool_unmap(struct vh_pool *pool, void *addr, struct vhost_error **errp)
     }
     r = vhost_memory_commit(pool->map, errp);
     *link = region->next;
-    free(region);
+    region_free(region);
     return r;
 }

@@ -23,6 +23,7 @@
 
 #include "check.h"
 #include "driver/blk.h"
+#include "wire/proto.h"
 
 #define MIB (1u << 20)
 #define DISK_SIZE (64u * MIB)
@@ -43,8 +44,9 @@ struct rig {
  * Starts the back end in a process of its own, which goes when the test goes:
  * on the socket @fd, or on rig->socket if that is -1.  @other is closed there.
  */
-static void serve(struct rig *rig, int fd, int other,
-                  const struct vhost_server_blk_options *options)
+static void serve_as(struct rig *rig, int fd, int other,
+                     const struct vhost_server_blk_options *options,
+                     const struct vhost_server_options *how)
 {
     struct vhost_server *server;
     struct vhost_server_device *device;
@@ -65,14 +67,20 @@ static void serve(struct rig *rig, int fd, int other,
         close(other);
     }
     device = vhost_server_blk(rig->image, options);
-    server = fd >= 0 ? vhost_server_new_fd(fd, device, NULL, NULL)
-                     : vhost_server_new(rig->socket, device, NULL, NULL);
+    server = fd >= 0 ? vhost_server_new_fd(fd, device, how, NULL)
+                     : vhost_server_new(rig->socket, device, how, NULL);
     if (!server || write(ready[1], &byte, 1) != 1) {
         _exit(1);
     }
     while (vhost_server_run(server, -1, NULL) >= 0) {
     }
     _exit(0);
+}
+
+static void serve(struct rig *rig, int fd, int other,
+                  const struct vhost_server_blk_options *options)
+{
+    serve_as(rig, fd, other, options, NULL);
 }
 
 static void end_server(struct rig *rig)
@@ -182,6 +190,31 @@ static int shared_file(unsigned char **addrp, size_t len)
     *addrp = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     assert_ptr_not_equal(*addrp, MAP_FAILED);
     return fd;
+}
+
+static unsigned count_fds(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    unsigned n = 0;
+
+    while (readdir(dir)) {
+        n++;
+    }
+    closedir(dir);
+    return n;
+}
+
+static unsigned count_shared_mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512];
+    unsigned n = 0;
+
+    while (fgets(line, sizeof(line), maps)) {
+        n += strstr(line, "memfd:") != NULL;
+    }
+    fclose(maps);
+    return n;
 }
 
 static void test_info_is_what_the_back_end_serves(void **state)
@@ -326,6 +359,96 @@ static void test_the_callers_memory_can_be_mapped(void **state)
     }
     munmap(mine, 4 * MIB);
     close(fd);
+}
+
+static void map_refused(struct rig *rig, void *addr, size_t size, int fd,
+                        int code)
+{
+    struct vhost_error *error = NULL;
+
+    assert_int_equal(vhost_blk_map(rig->disk, addr, size, fd, 0, &error), code);
+    assert_int_equal(vhost_error_code(error), code);
+    vhost_error_free(error);
+}
+
+/* A back end that refuses memory breaks the device: none must get to it. */
+static void test_memory_that_can_not_be_shared_does_no_harm(void **state)
+{
+    struct rig *rig = *state;
+    unsigned char *mine;
+    unsigned char *hole;
+    int fd = shared_file(&mine, MIB);
+    int read_only = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int path = open(rig->dir, O_PATH | O_CLOEXEC);
+    int pair[2];
+
+    open_with(rig, NULL, NULL);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
+                     0);
+    hole = mmap(NULL, MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(hole, MAP_FAILED);
+    munmap(hole, MIB);
+    map_refused(rig, mine, MIB, -1, -EBADF);
+    map_refused(rig, mine, MIB, 1000000, -EBADF);
+    map_refused(rig, mine, 4096, read_only, -EACCES);
+    map_refused(rig, mine, 4096, path, -EBADF);
+    map_refused(rig, mine, 4096, pair[0], -ENODEV);
+    map_refused(rig, mine, 2 * MIB, fd, -EINVAL);
+    map_refused(rig, hole, MIB, fd, -EFAULT);
+    map_refused(rig, NULL, MIB, fd, -EFAULT);
+    /* After all of it the device works, with memory whose file is closed. */
+    assert_int_equal(vhost_blk_map(rig->disk, mine, MIB, fd, 0, NULL), 0);
+    close(fd);
+    assert_int_equal(vhost_blk_read(rig->q, 0, mine, MIB, NULL), 0);
+    finish(rig->q, 1);
+    assert_int_equal(vhost_blk_dispatch(rig->disk, NULL), 0);
+    end_server(rig);
+    assert_int_equal(vhost_blk_dispatch(rig->disk, NULL), -ENOTCONN);
+    map_refused(rig, mine, MIB, fd, -ENOTCONN);
+    munmap(mine, MIB);
+    close(read_only);
+    close(path);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* Whose back end is sent each file again whenever a region comes or goes. */
+static void test_files_may_be_closed_where_there_are_no_slots(void **state)
+{
+    const struct vhost_server_options bare = {
+        .hide_protocol_features = VH_PF(CONFIGURE_MEM_SLOTS) | VH_PF(REPLY_ACK)
+    };
+    struct rig *rig = *state;
+    unsigned char *mine[4];
+    unsigned fds = count_fds();
+
+    serve_as(rig, -1, -1, NULL, &bare);
+    rig->disk = vhost_blk_open(rig->uri, NULL, NULL);
+    assert_non_null(rig->disk);
+    rig->q = vhost_blk_get_queue(rig->disk, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(mine); i++) {
+        int fd = shared_file(&mine[i], MIB);
+
+        assert_int_equal(vhost_blk_map(rig->disk, mine[i], MIB, fd, 0, NULL),
+                         0);
+        close(fd);
+    }
+    assert_int_equal(vhost_blk_unmap(rig->disk, mine[1], NULL), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(mine); i++) {
+        fill(mine[i], MIB, i);
+        assert_int_equal(vhost_blk_write(rig->q, i * MIB, mine[i], MIB, NULL),
+                         i == 1 ? -EFAULT : 0);
+        finish(rig->q, i != 1);
+    }
+    assert_int_equal(vhost_blk_read(rig->q, 3 * MIB, mine[0], MIB, NULL), 0);
+    finish(rig->q, 1);
+    check_fill(mine[0], MIB, 3);
+    vhost_blk_close(rig->disk);
+    rig->disk = NULL;
+    assert_int_equal(count_fds(), fds);
+    for (unsigned i = 0; i < ARRAY_SIZE(mine); i++) {
+        munmap(mine[i], MIB);
+    }
 }
 
 static void test_discard_and_write_zeroes_clear_a_range(void **state)
@@ -611,31 +734,6 @@ static void test_a_back_end_that_dies_ends_a_spinning_wait(void **state)
     dies_while_waited_for(*state, true);
 }
 
-static unsigned count_fds(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    while (readdir(dir)) {
-        n++;
-    }
-    closedir(dir);
-    return n;
-}
-
-static unsigned count_shared_mappings(void)
-{
-    FILE *maps = fopen("/proc/self/maps", "re");
-    char line[512];
-    unsigned n = 0;
-
-    while (fgets(line, sizeof(line), maps)) {
-        n += strstr(line, "memfd:") != NULL;
-    }
-    fclose(maps);
-    return n;
-}
-
 static void test_a_disk_reopened_often_leaves_nothing_behind(void **state)
 {
     struct rig *rig = *state;
@@ -691,6 +789,8 @@ int main(void)
         TEST(test_the_same_on_a_small_queue),
         TEST(test_vectors_gather_and_scatter),
         TEST(test_the_callers_memory_can_be_mapped),
+        TEST(test_memory_that_can_not_be_shared_does_no_harm),
+        TEST(test_files_may_be_closed_where_there_are_no_slots),
         TEST(test_discard_and_write_zeroes_clear_a_range),
         TEST(test_the_serial_number_is_read),
         TEST(test_four_queues_serve_four_threads),
