@@ -138,7 +138,8 @@ int vhost_server_dispatch(struct vhost_server *srv, struct vhost_error **errp);
  * @errp: why it failed
  *
  * Returns after each round of work, so that a loop around it can stop.  A
- * signal ends the wait: the call returns 0.
+ * signal ends the wait: the call returns 0.  It may also return 0 sooner than
+ * asked, with nothing done: a loop goes on.
  *
  * Return: 1 if there was work, 0 if not, or a negative errno.
  */
