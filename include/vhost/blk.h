@@ -55,8 +55,9 @@ enum vhost_layout {
  * @polling: the program polls for completions: no eventfd is written by the
  *     back end, and vhost_blk_wait() spins
  * @read_only: refuse everything that would change the device
- * @deadline_ms: for control messages; six times that for those which may take
- *     long, such as stopping a queue; 0: 5000
+ * @deadline_ms: how long to wait for the answer to a control message; six times
+ *     that where it may take long: for changes of memory, and to stop queues
+ *     with requests in flight; 0: 5000
  * @pool_size: bytes of memory for vhost_blk_alloc(), reserved but not used
  *     until touched; more is added when it is exhausted; 0: 64 MiB
  * @huge_pages: take that memory from huge pages
@@ -138,8 +139,11 @@ struct vhost_blk *vhost_blk_open(const char *uri,
 /** vhost_blk_close() - stop and forget a device
  * @disk: its queues must not be used any more; NULL is allowed
  *
- * Requests in flight get no completion; but the device is done with their
- * buffers, or gone, when this returns.
+ * Requests in flight get no completion, but the device is given time to finish
+ * them: within six times options.deadline_ms, and without any in flight within
+ * options.deadline_ms, a back end that hangs is given up and disconnected.
+ * That one may still write to memory from vhost_blk_map() when it wakes up; any
+ * other is done with all buffers, or gone, when this returns.
  */
 void vhost_blk_close(struct vhost_blk *disk);
 

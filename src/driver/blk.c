@@ -255,12 +255,22 @@ struct vhost_blk *vhost_blk_open(const char *uri,
     return disk;
 }
 
+static bool is_busy(const struct vhost_blk *disk)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; disk->queues && i < disk->options.queues; i++) {
+        n += disk->queues[i].n_inflight;
+    }
+    return n > 0;
+}
+
 void vhost_blk_close(struct vhost_blk *disk)
 {
     if (!disk) {
         return;
     }
-    vh_device_close(&disk->device);
+    vh_device_close(&disk->device, is_busy(disk));
     for (unsigned i = 0; disk->queues && i < disk->options.queues; i++) {
         vh_blk_queue_close(&disk->queues[i]);
     }

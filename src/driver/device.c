@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "backend/ops.h"
+#include "backend/user/user.h"
 #include "util/error.h"
 #include "util/fd.h"
 
@@ -191,9 +192,12 @@ int vh_device_start(struct vh_device *device, uint16_t indirect_len,
     return r < 0 ? dev_failed(device, r, "start", errp) : 0;
 }
 
-void vh_device_close(struct vh_device *device)
+void vh_device_close(struct vh_device *device, bool busy)
 {
     if (vhost_dev_is_started(&device->dev)) {
+        if (!busy) {
+            vh_user_hurry(device->user);
+        }
         vhost_dev_stop(&device->dev, &device->vdev, true);
     }
     vh_fd_close(&device->control_fd);

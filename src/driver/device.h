@@ -87,8 +87,12 @@ int vh_device_open(struct vh_device *device, struct vhost_user *user,
 int vh_device_start(struct vh_device *device, uint16_t indirect_len,
                     size_t extra, struct vhost_error **errp);
 
-/** vh_device_close() - stop, disconnect, give all memory back */
-void vh_device_close(struct vh_device *device);
+/**
+ * vh_device_close() - stop, disconnect, give all memory back
+ * @device: zeroed, or from wherever it stands
+ * @busy: requests are in flight, so that stopping may take long
+ */
+void vh_device_close(struct vh_device *device, bool busy);
 
 /** vh_device_dispatch() - serve the control channel
  *

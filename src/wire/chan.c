@@ -444,6 +444,11 @@ int vh_chan_dispatch(struct vh_chan *chan, struct vhost_error **errp)
     return chan->fault ? report_fault(chan, errp) : 0;
 }
 
+void vh_chan_hurry(struct vh_chan *chan)
+{
+    chan->options.long_deadline_ms = chan->options.deadline_ms;
+}
+
 int vh_chan_fault(const struct vh_chan *chan)
 {
     return chan->fault;

@@ -126,6 +126,9 @@ int vh_chan_call(struct vh_chan *chan, const struct vh_msg *msg,
  */
 int vh_chan_dispatch(struct vh_chan *chan, struct vhost_error **errp);
 
+/** vh_chan_hurry() - from now on every answer has the short deadline */
+void vh_chan_hurry(struct vh_chan *chan);
+
 /** vh_chan_fault() - 0, or the negative errno that ended the channel */
 int vh_chan_fault(const struct vh_chan *chan);
 

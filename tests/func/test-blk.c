@@ -734,6 +734,63 @@ static void test_a_back_end_that_dies_ends_a_spinning_wait(void **state)
     dies_while_waited_for(*state, true);
 }
 
+static void open_then_hang(struct rig *rig)
+{
+    serve(rig, -1, -1, NULL);
+    rig->disk = vhost_blk_open(
+        rig->uri, &(struct vhost_blk_options){ .deadline_ms = 1000 }, NULL);
+    assert_non_null(rig->disk);
+    rig->q = vhost_blk_get_queue(rig->disk, 0);
+    kill(rig->server, SIGSTOP);
+}
+
+/* Does closing give up before @ms?  If not the back end goes on by then. */
+static bool close_gives_up_within(struct rig *rig, unsigned ms)
+{
+    struct pollfd end = { .events = POLLIN };
+    int done[2];
+    pid_t waker;
+    int status;
+
+    assert_int_equal(pipe(done), 0);
+    waker = fork();
+    if (waker == 0) {
+        close(done[1]);
+        end.fd = done[0];
+        if (poll(&end, 1, (int)ms) == 0) {
+            kill(rig->server, SIGCONT);
+            _exit(1);
+        }
+        _exit(0);
+    }
+    close(done[0]);
+    vhost_blk_close(rig->disk);
+    rig->disk = NULL;
+    close(done[1]);
+    assert_int_equal(waitpid(waker, &status, 0), waker);
+    return WEXITSTATUS(status) == 0;
+}
+
+static void test_an_idle_disk_that_hangs_is_given_up_soon(void **state)
+{
+    struct rig *rig = *state;
+
+    open_then_hang(rig);
+    assert_true(close_gives_up_within(rig, 5000));
+}
+
+static void test_requests_in_flight_are_given_time_when_closing(void **state)
+{
+    struct rig *rig = *state;
+    void *buf;
+
+    open_then_hang(rig);
+    buf = vhost_blk_alloc(rig->disk, 4096);
+    assert_int_equal(vhost_blk_read(rig->q, 0, buf, 4096, NULL), 0);
+    assert_int_equal(vhost_blk_submit(rig->q), 0);
+    assert_false(close_gives_up_within(rig, 2000));
+}
+
 static void test_a_disk_reopened_often_leaves_nothing_behind(void **state)
 {
     struct rig *rig = *state;
@@ -802,6 +859,8 @@ int main(void)
         TEST(test_a_deadline_of_weeks_is_not_cut_to_nothing),
         TEST(test_a_back_end_that_dies_ends_a_sleeping_wait),
         TEST(test_a_back_end_that_dies_ends_a_spinning_wait),
+        TEST(test_an_idle_disk_that_hangs_is_given_up_soon),
+        TEST(test_requests_in_flight_are_given_time_when_closing),
         TEST(test_a_disk_reopened_often_leaves_nothing_behind),
         TEST(test_a_disk_whose_back_end_died_leaves_nothing_behind),
     };

@@ -855,6 +855,19 @@ static void test_patience_is_what_the_request_asks_for(void **state)
     pthread_join(thread, NULL);
 }
 
+static void test_a_channel_in_a_hurry_has_no_patience(void **state)
+{
+    struct vh_msg msg;
+
+    (void)state;
+    vh_chan_hurry(rig.chan);
+    vh_msg_init_state(&msg, VH_SET_VRING_ENABLE, 0, 1);
+    assert_int_equal(
+        vh_chan_call(rig.chan, &msg, VH_EXPECT_ACK, LONG, 0, NULL, &rig.err),
+        -ETIMEDOUT);
+    assert_non_null(strstr(vhost_error_message(rig.err), "within 50 ms"));
+}
+
 static int post_patient(void *arg, int result, struct vh_msg *reply,
                         struct vhost_error **errp)
 {
@@ -1029,6 +1042,7 @@ int main(void)
         TEST(test_rubbish_where_nothing_is_due_is_a_fault),
         TEST(test_times_are_told_in_the_unit_that_fits),
         IMPATIENT(test_patience_is_what_the_request_asks_for),
+        IMPATIENT(test_a_channel_in_a_hurry_has_no_patience),
         IMPATIENT(test_what_done_posts_has_its_own_patience),
         TEST(test_an_answer_may_dribble_in),
         IMPATIENT(test_dribbling_gains_no_time),

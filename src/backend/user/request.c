@@ -415,6 +415,15 @@ int vh_user_dispatch(struct vhost_dev *dev)
     return vh_user_leave(user, r, &err);
 }
 
+void vh_user_hurry(struct vhost_user *user)
+{
+    pthread_mutex_lock(&user->lock);
+    if (user->chan) {
+        vh_chan_hurry(user->chan);
+    }
+    pthread_mutex_unlock(&user->lock);
+}
+
 void vh_user_disconnect(struct vhost_user *user)
 {
     struct vh_user_post *p;

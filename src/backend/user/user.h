@@ -9,8 +9,8 @@
  *   queue.c mem.c config.c   requests by topic
  *
  * Threads: everything that touches the channel holds @lock.  Functions here
- * that take a struct vhost_user want it held, but for vh_user_listen(); those
- * that take a struct vhost_dev take it themselves.
+ * that take a struct vhost_user want it held, but where they say otherwise;
+ * those that take a struct vhost_dev take it themselves.
  */
 #ifndef VH_BACKEND_USER_USER_H
 #define VH_BACKEND_USER_USER_H
@@ -89,10 +89,13 @@ struct vhost_user {
     bool mem_unknown;
 };
 
-/* connect.c */
+/* connect.c; the first is called before there is a device, and needs no lock */
 int vh_user_listen(struct vhost_user *user, struct vhost_error **errp);
 int vh_user_connect(struct vhost_user *user, int *fdp,
                     struct vhost_error **errp);
+
+/* request.c: until the next connection, no answer may take long; locks */
+void vh_user_hurry(struct vhost_user *user);
 
 /* negotiate.c: fills in what the two sides can do */
 int vh_user_negotiate(struct vhost_user *user, struct vhost_error **errp);
