@@ -288,8 +288,10 @@ int vhost_dev_dispatch(struct vhost_dev *hdev)
             from_queue(hdev, events[i].data.u32);
         }
     }
-    if (r == 0) {
-        r = vh_core_silent(hdev, "dispatch"); /* another call found out */
+    if (r == 0 && !vh_core_talks(hdev)) {
+        /* Another call found out; whoever talks to the back end knows why. */
+        r = vh_be_dispatch(hdev);
+        r = r < 0 ? r : vh_core_silent(hdev, "dispatch");
     }
     if (!vh_core_talks(hdev)) {
         tell_lost(hdev);

@@ -771,6 +771,43 @@ static bool close_gives_up_within(struct rig *rig, unsigned ms)
     return WEXITSTATUS(status) == 0;
 }
 
+static void note_reason(struct vhost_blk *disk, const char *reason,
+                        void *opaque)
+{
+    (void)disk;
+    snprintf(opaque, 256, "%s", reason);
+}
+
+/* And not only that it is lost: what the first failing call said. */
+static void test_why_a_disk_was_lost_is_told(void **state)
+{
+    char reason[256] = "";
+    struct vhost_error *error = NULL;
+    struct rig *rig = *state;
+    unsigned char *mine;
+    int fd = shared_file(&mine, MIB);
+
+    serve(rig, -1, -1, NULL);
+    rig->disk = vhost_blk_open(rig->uri,
+                               &(struct vhost_blk_options){ .deadline_ms = 50,
+                                                            .lost = note_reason,
+                                                            .opaque = reason },
+                               NULL);
+    assert_non_null(rig->disk);
+    kill(rig->server, SIGSTOP);
+    map_refused(rig, mine, MIB, fd, -ETIMEDOUT);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(vhost_blk_dispatch(rig->disk, &error), -ENOTCONN);
+        assert_non_null(strstr(vhost_error_message(error), "no answer to"));
+        vhost_error_free(error);
+        error = NULL;
+    }
+    assert_non_null(strstr(reason, "no answer to"));
+    assert_non_null(strstr(reason, rig->uri));
+    munmap(mine, MIB);
+    close(fd);
+}
+
 static void test_an_idle_disk_that_hangs_is_given_up_soon(void **state)
 {
     struct rig *rig = *state;
@@ -859,6 +896,7 @@ int main(void)
         TEST(test_a_deadline_of_weeks_is_not_cut_to_nothing),
         TEST(test_a_back_end_that_dies_ends_a_sleeping_wait),
         TEST(test_a_back_end_that_dies_ends_a_spinning_wait),
+        TEST(test_why_a_disk_was_lost_is_told),
         TEST(test_an_idle_disk_that_hangs_is_given_up_soon),
         TEST(test_requests_in_flight_are_given_time_when_closing),
         TEST(test_a_disk_reopened_often_leaves_nothing_behind),
