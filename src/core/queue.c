@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
+#include <string.h>
 
 #include "backend/ops.h"
 #include "mem/table.h"
@@ -22,6 +23,12 @@
 #include "util/error.h"
 
 #define F_VERSION_1 32
+
+static int no_eventfd(struct vhost_dev *dev, int r, unsigned queue)
+{
+    return vh_be_fail(dev, r, "eventfd", (int)queue,
+                      "no eventfd for queue %u: %s", queue, strerror(-r));
+}
 
 int vh_queue_up(struct vhost_dev *dev, unsigned i)
 {
@@ -36,15 +43,13 @@ int vh_queue_up(struct vhost_dev *dev, unsigned i)
     /* From the beginning the back end has somewhere to call. */
     r = vhost_notifier_init(&vq->masked_notifier, false);
     if (r < 0) {
-        return vh_be_fail(dev, r, "eventfd", (int)queue,
-                          "no eventfd for queue %u", queue);
+        return no_eventfd(dev, r, queue);
     }
     r = vh_be_set_vring_call(dev, queue, vq->masked_notifier.fd);
     if (r == 0 && vh_be_has_vring_err(dev)) {
         r = vhost_notifier_init(&vq->error_notifier, false);
         if (r < 0) {
-            vh_be_fail(dev, r, "eventfd", (int)queue, "no eventfd for queue %u",
-                       queue);
+            no_eventfd(dev, r, queue);
         } else {
             r = vh_be_set_vring_err(dev, queue, vq->error_notifier.fd);
         }

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "backend/ops.h"
 #include "backend/user/user.h"
@@ -137,7 +138,8 @@ int vh_device_open(struct vh_device *device, struct vhost_user *user,
     device->control_fd = vh_fd_dup(vh_be_get_fd(&device->dev));
     if (device->control_fd < 0) {
         return vh_error(errp, device->control_fd, "dup", VH_NO_QUEUE,
-                        "the control channel can't be duplicated");
+                        "the control channel can't be duplicated: %s",
+                        strerror(-device->control_fd));
     }
     return negotiate(device, errp);
 }
@@ -150,8 +152,8 @@ static int open_queues(struct vh_device *device, uint16_t indirect_len,
         int r = vh_virtq_open(vq, device, i, indirect_len);
 
         if (r < 0) {
-            return vh_error(errp, r, "open", (int)i, "queue %u can't be made",
-                            i);
+            return vh_error(errp, r, "open", (int)i,
+                            "queue %u can't be made: %s", i, strerror(-r));
         }
         device->rings[i] = (struct vhost_vdev_queue){
             .size = device->spec.queue_size,

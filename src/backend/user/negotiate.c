@@ -181,8 +181,9 @@ static int check_limits(struct vhost_user *user, const struct number *queues,
     if (needed > 0 && user->max_queues < (uint64_t)needed) {
         return vh_error(errp, -EINVAL, "GET_QUEUE_NUM", VH_NO_QUEUE,
                         "%s: the back end has %" PRIu64
-                        " queues, the device needs %d",
-                        user->name, user->max_queues, needed);
+                        " %s, the device needs %d",
+                        user->name, user->max_queues,
+                        user->max_queues == 1 ? "queue" : "queues", needed);
     }
     return 0;
 }
