@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "util/fd.h"
@@ -37,6 +39,15 @@ static size_t page_size(bool huge)
     return huge ? huge_page_size() : (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* To pass the limit would raise SIGXFSZ, which ends the process. */
+static bool passes_limit(size_t len)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+           limit.rlim_cur != RLIM_INFINITY && len > limit.rlim_cur;
+}
+
 /* The mapping comes last: before it, hugetlbfs has not reserved its pages. */
 static int set_up_file(struct vh_shm *shm)
 {
@@ -66,6 +77,9 @@ int vh_shm_new(struct vh_shm *shm, const char *name, size_t len, bool huge)
         return -EFBIG;
     }
     new.len = (len + new.page_size - 1) & ~(new.page_size - 1);
+    if (passes_limit(new.len)) {
+        return -EFBIG;
+    }
     new.fd = memfd_create(name, flags | (huge ? MFD_HUGETLB : 0));
     if (new.fd < 0) {
         return -errno;

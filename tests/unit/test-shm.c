@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -207,6 +208,23 @@ static void test_bad_requests_for_memory_are_refused(void **state)
     assert_int_equal(section.fd, 55);
 }
 
+/* The signal that comes with it would end the process. */
+static void test_a_limit_on_files_is_an_error_and_no_signal(void **state)
+{
+    struct vh_shm shm = VH_SHM_NULL;
+    struct rlimit old, low;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    low = old;
+    low.rlim_cur = 1u << 20;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    assert_int_equal(vh_shm_new(&shm, "test", (1u << 20) + 1, false), -EFBIG);
+    assert_int_equal(vh_shm_new(&shm, "test", 1u << 20, false), 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    vh_shm_free(&shm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +238,7 @@ int main(void)
         cmocka_unit_test(test_allocated_memory_describes_itself),
         cmocka_unit_test(test_freeing_a_section_of_zeros_closes_nothing),
         cmocka_unit_test(test_bad_requests_for_memory_are_refused),
+        cmocka_unit_test(test_a_limit_on_files_is_an_error_and_no_signal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
