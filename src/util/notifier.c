@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "util/fd.h"
@@ -34,10 +35,16 @@ int vhost_notifier_set(struct vhost_notifier *notifier)
 bool vhost_notifier_test_and_clear(struct vhost_notifier *notifier)
 {
     uint64_t count;
+    struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
     ssize_t n;
 
     do {
-        n = read(notifier->fd, &count, sizeof(count));
+        /* O_NONBLOCK is shared with whoever has the fd too, a back end say,
+         * which may have cleared it; this flag is our own. */
+        n = preadv2(notifier->fd, &iov, 1, -1, RWF_NOWAIT);
+        if (n < 0 && errno == EOPNOTSUPP) { /* before Linux 5.8 */
+            n = read(notifier->fd, &count, sizeof(count));
+        }
     } while (n < 0 && errno == EINTR);
     return n == (ssize_t)sizeof(count);
 }

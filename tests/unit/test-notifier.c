@@ -50,6 +50,22 @@ static void test_set_twice_is_just_set(void **state)
     vhost_notifier_cleanup(&n);
 }
 
+/* Whoever shares the fd can make it a blocking one. */
+static void test_clearing_what_is_not_set_never_blocks(void **state)
+{
+    struct vhost_notifier n;
+
+    (void)state;
+    assert_int_equal(vhost_notifier_init(&n, false), 0);
+    assert_int_equal(fcntl(n.fd, F_SETFL, 0), 0);
+    alarm(10);
+    assert_false(vhost_notifier_test_and_clear(&n));
+    assert_int_equal(vhost_notifier_set(&n), 0);
+    assert_true(vhost_notifier_test_and_clear(&n));
+    alarm(0);
+    vhost_notifier_cleanup(&n);
+}
+
 static void test_a_full_counter_is_set_and_does_not_block(void **state)
 {
     struct vhost_notifier n;
@@ -124,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_starts_as_told),
         cmocka_unit_test(test_set_twice_is_just_set),
+        cmocka_unit_test(test_clearing_what_is_not_set_never_blocks),
         cmocka_unit_test(test_a_full_counter_is_set_and_does_not_block),
         cmocka_unit_test(test_the_fd_is_nonblocking_and_closed_on_exec),
         cmocka_unit_test(test_cleans_up_once),
