@@ -320,7 +320,8 @@ int vhost_blk_submit(struct vhost_blk_queue *q);
  * What was done before the back end went is reported first.
  *
  * Return: how many, 0 if none; -EPROTO if the device broke the rules of the
- * ring, -ENOTCONN if it is gone; see vhost_blk_queue_error().
+ * ring, or says that we did, -ENOTCONN if it is gone; see
+ * vhost_blk_queue_error().
  */
 int vhost_blk_poll(struct vhost_blk_queue *q, struct vhost_completion *done,
                    unsigned max);

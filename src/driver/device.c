@@ -38,7 +38,15 @@ static void on_lost(struct vhost_vdev *vdev, const char *reason)
     }
 }
 
-static const struct vhost_vdev_ops vdev_ops = { .lost = on_lost };
+static void on_vring_error(struct vhost_vdev *vdev, unsigned queue)
+{
+    vh_virtq_refuse(&from_vdev(vdev)->queues[queue]);
+}
+
+static const struct vhost_vdev_ops vdev_ops = {
+    .vring_error = on_vring_error,
+    .lost = on_lost,
+};
 
 /* Only noted: we are inside a call for this device, and can't ask it. */
 static int on_config_changed(struct vhost_dev *dev)
@@ -155,6 +163,7 @@ static int open_queues(struct vh_device *device, uint16_t indirect_len,
             return vh_error(errp, r, "open", (int)i,
                             "queue %u can't be made: %s", i, strerror(-r));
         }
+        vq->error_fd = device->vqs[i].error_notifier.fd;
         device->rings[i] = (struct vhost_vdev_queue){
             .size = device->spec.queue_size,
             .desc = vq->desc_gpa,

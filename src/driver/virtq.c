@@ -12,6 +12,8 @@
  * the back end may be gone: the ring of a dead device is as silent as that of
  * a slow one.  So a sleeping queue also watches for the hang-up of the control
  * channel, without reading from it, and a spinning one asks every ALIVE_NS.
+ * Both watch for the error eventfd too: a back end that has given up on a ring
+ * is as silent.
  */
 #include "driver/virtq.h"
 
@@ -92,6 +94,7 @@ int vh_virtq_open(struct vh_virtq *vq, struct vh_device *device, unsigned index,
 
     vq->device = device;
     vq->index = index;
+    vq->error_fd = -1;
     r = make_ring(vq, indirect_len);
     if (r == 0) {
         r = vhost_notifier_init(&vq->kick, false);
@@ -129,13 +132,51 @@ static int fail_gone(struct vh_virtq *vq)
     return vh_virtq_fail(vq, -ENOTCONN, "the back end is gone");
 }
 
+/* What other threads have found out. */
+static int check_told(struct vh_virtq *vq)
+{
+    if (vh_device_is_gone(vq->device)) {
+        return fail_gone(vq);
+    }
+    if (VH_READ_ONCE(vq->refused)) {
+        return vh_virtq_fail(vq, -EPROTO,
+                             "the back end says that the ring is broken");
+    }
+    return 0;
+}
+
+/* Asks the system whether the back end is there, and content. */
+static int check_peer(struct vh_virtq *vq)
+{
+    struct pollfd error = { .fd = vq->error_fd, .events = POLLIN };
+
+    if (!vh_device_look_alive(vq->device)) {
+        return fail_gone(vq);
+    }
+    /* It is the control thread's to clear; either may be the first to see. */
+    if (vq->error_fd >= 0 && poll(&error, 1, 0) > 0) {
+        VH_WRITE_ONCE(vq->refused, 1);
+    }
+    return check_told(vq);
+}
+
+/* The same, but not more often than every ALIVE_NS. */
+static int check_peer_sometimes(struct vh_virtq *vq, int64_t now)
+{
+    if (now - vq->last_alive < ALIVE_NS) {
+        return 0;
+    }
+    vq->last_alive = now;
+    return check_peer(vq);
+}
+
 int vh_virtq_submit(struct vh_virtq *vq)
 {
     if (vq->failed) {
         return vq->failed;
     }
-    if (vh_device_is_gone(vq->device)) {
-        return fail_gone(vq);
+    if (check_told(vq) < 0) {
+        return vq->failed;
     }
     if (vh_ring_publish(vq->ring)) {
         vhost_notifier_set(&vq->kick);
@@ -172,11 +213,8 @@ static int spin(struct vh_virtq *vq, int64_t deadline)
             vh_cpu_relax();
         }
         now = vh_clock_ns();
-        if (now - vq->last_alive >= ALIVE_NS) {
-            vq->last_alive = now;
-            if (!vh_device_look_alive(vq->device)) {
-                return fail_gone(vq);
-            }
+        if (check_peer_sometimes(vq, now) < 0) {
+            return vq->failed;
         }
         if (now >= until) {
             return 0;
@@ -206,14 +244,15 @@ static bool look_before_sleep(const struct vh_virtq *vq)
 
 int vh_virtq_wait(struct vh_virtq *vq, int64_t deadline)
 {
-    struct pollfd fds[2] = {
+    struct pollfd fds[3] = {
         { .fd = vq->call.fd, .events = POLLIN },
         { .fd = vq->device->control_fd, .events = POLLRDHUP },
+        { .fd = vq->error_fd, .events = POLLIN },
     };
     int ms = vh_deadline_left_ms(deadline);
 
-    if (vh_device_is_gone(vq->device)) {
-        return fail_gone(vq);
+    if (check_told(vq) < 0) {
+        return vq->failed;
     }
     if (vq->device->spec.polling) {
         return spin(vq, deadline);
@@ -229,9 +268,9 @@ int vh_virtq_wait(struct vh_virtq *vq, int64_t deadline)
     if (ms < 0 || ms > WATCHDOG_MS) {
         ms = WATCHDOG_MS;
     }
-    if (poll(fds, 2, ms) > 0) {
-        if (fds[1].revents && !vh_device_look_alive(vq->device)) {
-            return fail_gone(vq);
+    if (poll(fds, 3, ms) > 0) {
+        if ((fds[1].revents || fds[2].revents) && check_peer(vq) < 0) {
+            return vq->failed;
         }
         vhost_notifier_test_and_clear(&vq->call);
     }
@@ -241,17 +280,8 @@ int vh_virtq_wait(struct vh_virtq *vq, int64_t deadline)
 
 void vh_virtq_idle(struct vh_virtq *vq)
 {
-    int64_t now;
-
-    if (++vq->idle % SPINS != 0 || vq->failed) {
-        return;
-    }
-    now = vh_clock_ns();
-    if (now - vq->last_alive >= ALIVE_NS) {
-        vq->last_alive = now;
-        if (!vh_device_look_alive(vq->device)) {
-            fail_gone(vq);
-        }
+    if (++vq->idle % SPINS == 0 && !vq->failed) {
+        check_peer_sometimes(vq, vh_clock_ns());
     }
 }
 

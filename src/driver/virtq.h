@@ -15,6 +15,7 @@
 #include <vhost/notifier.h>
 
 #include "ring/ring.h"
+#include "util/atomic.h"
 
 struct vh_device;
 
@@ -28,6 +29,8 @@ struct vh_virtq {
     int64_t last_alive; /* when we last asked whether the back end lives */
     struct vhost_notifier kick;
     struct vhost_notifier call; /* fd -1 on a polling device */
+    int error_fd;               /* the back end's word of a broken ring; lent */
+    int refused;                /* it has said so; the control thread sets it */
     uint64_t desc_gpa;
     uint64_t driver_gpa;
     uint64_t device_gpa;
@@ -62,6 +65,14 @@ int vh_virtq_fail(struct vh_virtq *vq, int code, const char *why);
 /** vh_virtq_submit() - publish what was added; 0, or vq->failed */
 int vh_virtq_submit(struct vh_virtq *vq);
 
+/** vh_virtq_refuse() - the back end says that the ring is broken; control
+ *     thread
+ */
+static inline void vh_virtq_refuse(struct vh_virtq *vq)
+{
+    VH_WRITE_ONCE(vq->refused, 1);
+}
+
 /** vh_virtq_take() - as vh_ring_take(); a broken ring fails the queue */
 int vh_virtq_take(struct vh_virtq *vq, struct vh_ring_used *used, unsigned max);
 
@@ -70,7 +81,8 @@ int vh_virtq_take(struct vh_virtq *vq, struct vh_ring_used *used, unsigned max);
  * @vq: a queue, whose ring was empty
  * @deadline: at the latest; but never longer than a tenth of a second
  *
- * Return: 0: look; -ENOTCONN: the back end is gone.
+ * Return: 0: look; -ENOTCONN: the back end is gone; -EPROTO: it says that the
+ * ring is broken.
  */
 int vh_virtq_wait(struct vh_virtq *vq, int64_t deadline);
 

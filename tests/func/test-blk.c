@@ -686,6 +686,49 @@ static void *kill_soon(void *arg)
     return NULL;
 }
 
+/* What no honest driver does: a buffer outside of the memory. */
+static void break_ring(struct vhost_blk_queue *q)
+{
+    const struct vh_sg sg[] = { { .addr = 4096, .len = 16 },
+                                { .addr = 8192, .len = 1 } };
+
+    assert_int_equal(vh_ring_add(q->vq->ring, sg, 1, 1, q->free), 0);
+    q->n_prepared++;
+    assert_int_equal(vhost_blk_submit(q), 0);
+}
+
+static void given_up_by_the_back_end(struct rig *rig, bool polling,
+                                     bool dispatched)
+{
+    struct vhost_completion done;
+    struct pollfd control = { .events = POLLIN };
+
+    open_with(rig, &(struct vhost_server_blk_options){ .queues = 2 },
+              &(struct vhost_blk_options){ .queues = 2, .polling = polling });
+    break_ring(rig->q);
+    if (dispatched) {
+        control.fd = vhost_blk_get_fd(rig->disk);
+        assert_int_equal(poll(&control, 1, WAIT_MS), 1);
+        assert_int_equal(vhost_blk_dispatch(rig->disk, NULL), 0);
+    }
+    assert_int_equal(vhost_blk_wait(rig->q, &done, 1, 1, -1), -EPROTO);
+    assert_non_null(strstr(vhost_blk_queue_error(rig->q), "says"));
+    rig->q = vhost_blk_get_queue(rig->disk, 1);
+    assert_int_equal(vhost_blk_flush(rig->q, NULL), 0);
+    finish(rig->q, 1); /* the other one goes on */
+    vhost_blk_close(rig->disk);
+    rig->disk = NULL;
+    end_server(rig);
+}
+
+static void test_a_queue_that_the_back_end_gave_up_says_so(void **state)
+{
+    given_up_by_the_back_end(*state, false, false);
+    given_up_by_the_back_end(*state, false, true);
+    given_up_by_the_back_end(*state, true, false);
+    given_up_by_the_back_end(*state, true, true);
+}
+
 static unsigned lost;
 
 static void on_lost(struct vhost_blk *disk, const char *reason, void *opaque)
@@ -894,6 +937,7 @@ int main(void)
         TEST(test_impossible_options_are_refused),
         TEST(test_options_of_another_size_are_taken),
         TEST(test_a_deadline_of_weeks_is_not_cut_to_nothing),
+        TEST(test_a_queue_that_the_back_end_gave_up_says_so),
         TEST(test_a_back_end_that_dies_ends_a_sleeping_wait),
         TEST(test_a_back_end_that_dies_ends_a_spinning_wait),
         TEST(test_why_a_disk_was_lost_is_told),
