@@ -11,7 +11,20 @@ export PKG_CONFIG_LIBDIR=$(dirname "$pc"):$(pkg-config --variable pc_path pkg-co
 export PKG_CONFIG_SYSROOT_DIR=
 prefix=$w$(pkg-config --variable=prefix libvhost)
 flags() { pkg-config --define-variable=prefix="$prefix" "$@" libvhost; }
-for f in examples/*.c; do
+# The programs of README.md too: the first is whole, the second a part of one.
+awk '/^```c$/ { n++; on = 1; next } /^```$/ { on = 0 } on && n == 1' README.md \
+    >"$w/readme-1.c"
+{
+    echo '#include <vhost/vhost.h>'
+    echo 'void start(void *ram, size_t ram_size, int ram_fd, uint64_t guest_features,'
+    echo '    const int *feature_bits, struct vhost_vdev vdev, struct vhost_error *err);'
+    echo 'void start(void *ram, size_t ram_size, int ram_fd, uint64_t guest_features,'
+    echo '    const int *feature_bits, struct vhost_vdev vdev, struct vhost_error *err) {'
+    awk '/^```c$/ { n++; on = 1; next } /^```$/ { on = 0 } on && n == 2' README.md
+    echo '}'
+} >"$w/readme-2.c"
+cc -std=c11 -Wall -Werror -c -o "$w/readme-2.o" "$w/readme-2.c" $(flags --cflags)
+for f in examples/*.c "$w/readme-1.c"; do
     cc -std=c11 -Wall -Wextra -Werror -o "$w/shared" "$f" $(flags --cflags --libs)
     cc -std=c11 -o "$w/static" "$f" $(flags --cflags) -L"$(dirname "$(find "$w" -name libvhost.a)")" \
         -Wl,-Bstatic -lvhost -Wl,-Bdynamic $(pkg-config --static --libs-only-l libvhost | sed 's/-lvhost//')
