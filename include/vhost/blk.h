@@ -17,6 +17,11 @@
  *
  * Threads: open, close, alloc, free, map, unmap and dispatch belong to one
  * control thread.  Each queue belongs to one thread at a time, without locks.
+ * get_info and get_queue are for any thread.
+ *
+ * Processes: a child of fork(2) shares connection, rings and memory with its
+ * parent, so it must leave the device alone: not even close it.  exec(2) closes
+ * all fds.
  */
 #ifndef VHOST_BLK_H
 #define VHOST_BLK_H
@@ -59,8 +64,10 @@ enum vhost_layout {
  *     that where it may take long: for changes of memory, and to stop queues
  *     with requests in flight; 0: 5000
  * @pool_size: bytes of memory for vhost_blk_alloc(), reserved but not used
- *     until touched; more is added when it is exhausted; 0: 64 MiB
- * @huge_pages: take that memory from huge pages
+ *     until touched; as much again is added whenever it is exhausted, while
+ *     the back end takes further regions; 0: 64 MiB
+ * @huge_pages: take that memory from huge pages of the default size; the open
+ *     fails if there are not enough
  * @config_changed: the device changed its configuration (resized, …); not
  *     called in this version, as no back end is asked to tell yet; or NULL
  * @lost: the back end is gone, @reason in words; called by
@@ -129,8 +136,10 @@ struct vhost_completion {
  *
  * Return: the device, or NULL.  Codes in @errp: -EINVAL for what is no URI,
  * impossible options, or more queues than the device has; -ENOTSUP for a kind
- * of back end that this build lacks, or a device older than virtio 1.0;
- * -EPROTO if its configuration makes no sense; or those of vhost_dev_init().
+ * of back end that this build lacks, or a device older than virtio 1.0; -ENOSYS
+ * if the back end does not tell the configuration of the device; -EPROTO if
+ * that makes no sense; -ETIMEDOUT if the back end does not answer; or those of
+ * vhost_dev_init() and vhost_memory_alloc().
  */
 struct vhost_blk *vhost_blk_open(const char *uri,
                                  const struct vhost_blk_options *options,
@@ -167,7 +176,8 @@ struct vhost_blk_queue *vhost_blk_get_queue(struct vhost_blk *disk,
  * @disk: an open device
  * @size: bytes
  *
- * Return: zeroed or stale memory aligned to 4096 bytes, or NULL.
+ * Return: zeroed or stale memory aligned to 4096 bytes; NULL if memory is
+ * short, or the back end takes no further region.
  */
 void *vhost_blk_alloc(struct vhost_blk *disk, size_t size);
 

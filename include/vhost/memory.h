@@ -92,9 +92,9 @@ void vhost_memory_begin(struct vhost_memory_map *map);
  * @map: inside a transaction
  * @section: copied; its fd is lent
  *
- * Return: 0; -EINVAL if size is 0, the range passes 2^64 or page_size is not
- * a power of two; -EEXIST if it overlaps a section in guest-physical
- * addresses; -ENOMEM.
+ * Return: 0; -EINVAL if size is 0, the range passes 2^64 (there, in our memory
+ * or in the file) or page_size is not a power of two; -EEXIST if it overlaps a
+ * section in guest-physical addresses; -ENOMEM.
  */
 int vhost_memory_add(struct vhost_memory_map *map,
                      const struct vhost_memory_section *section);
@@ -104,7 +104,7 @@ int vhost_memory_add(struct vhost_memory_map *map,
  * @gpa: where the section begins
  * @size: its whole size
  *
- * Return: 0, or -ENOENT if no section is exactly that.
+ * Return: 0; -ENOENT if no section is exactly that; -ENOMEM.
  */
 int vhost_memory_remove(struct vhost_memory_map *map, uint64_t gpa,
                         uint64_t size);
@@ -148,7 +148,8 @@ void *vhost_memory_translate(struct vhost_memory_map *map, uint64_t gpa,
  *
  * The memory is a memfd, zeroed, and sealed against growing and shrinking.
  *
- * Return: 0, -EINVAL for size 0 or unknown flags, or the negative errno of
+ * Return: 0; -EINVAL for size 0 or unknown flags; -EFBIG if it passes
+ * RLIMIT_FSIZE; -ENOMEM without enough huge pages; or the negative errno of
  * memfd_create(2), ftruncate(2) or mmap(2).
  */
 int vhost_memory_alloc(struct vhost_memory_section *section, size_t size,

@@ -33,7 +33,8 @@ struct vhost_notifier {
 int vhost_notifier_init(struct vhost_notifier *notifier, bool active);
 
 /** vhost_notifier_cleanup() - close the eventfd
- * @notifier: initialised or already cleaned up; its fd becomes -1
+ * @notifier: initialised or already cleaned up, but not zeroed memory, whose
+ *     fd would be 0; its fd becomes -1
  */
 void vhost_notifier_cleanup(struct vhost_notifier *notifier);
 

@@ -40,7 +40,8 @@ struct vhost_user;
  *     queue, memory tables); 0: 30000
  * @path: of the Unix socket; copied
  * @listen: bind @path and wait for the back end to connect, where otherwise
- *     we connect to it.  An existing socket at @path is replaced
+ *     we connect to it.  An existing socket at @path is replaced; any other
+ *     file is not
  * @required: protocol features that the back end must have, as bits
  * @forbidden: protocol features not to use, as bits
  */
@@ -112,7 +113,7 @@ struct vhost_user *vhost_user_new_fd(int fd,
 void vhost_user_free(struct vhost_user *user);
 
 /** vhost_user_get_info() - what is known of the back end
- * @user: a connection that a device uses
+ * @user: a connection; all is 0 unless a device uses it
  * @info: filled in
  */
 void vhost_user_get_info(const struct vhost_user *user,

@@ -3,7 +3,7 @@
  * The life cycle of a vhost device.
  *
  *     NONE --init--> IDLE --start--> STARTED --stop--> IDLE --cleanup--> NONE
- *     STARTED --back end gone--> LOST --stop--> IDLE, but no more start
+ *     any --back end gone--> LOST: only stop and cleanup
  *     any --protocol broken--> BROKEN: only stop and cleanup
  *
  * Threads: the calls for one device come from one control thread at a time;
@@ -34,7 +34,8 @@ extern "C" {
 #define VHOST_F_DEVICE_IOTLB 63 /* old name; virtio bit 33 is what counts */
 #define VHOST_USER_F_PROTOCOL_FEATURES 30
 
-/* How often a vhost-user device tries again to connect at first start. */
+/* How often a VMM may try again to connect at first start: its choice, since
+ * nothing here tries again. */
 #define VU_REALIZE_CONN_RETRIES 3
 
 /* One bit of the dirty log is one page of this many bytes. */
@@ -214,7 +215,8 @@ struct vhost_dev {
  * Return: 0, or a negative errno: -ENOENT or -ECONNREFUSED without a back
  * end, -ETIMEDOUT if it does not answer, -EPROTO if it does not speak the
  * protocol, -EINVAL if it has too few queues, -ENOSPC if it has too few
- * memory slots.
+ * memory slots, -EREMOTEIO if it refuses a message, -EBUSY if another device
+ * uses @opaque.
  */
 int vhost_dev_init(struct vhost_dev *hdev, void *opaque,
                    VhostBackendType backend_type, uint32_t busyloop_timeout,
@@ -289,6 +291,8 @@ int vhost_dev_stop(struct vhost_dev *hdev, struct vhost_vdev *vdev,
  * vhost_dev_get_error() - why the last failing call failed
  * @hdev: a device
  *
+ * Calls with an errp of their own leave words there, not always here.
+ *
  * Return: an error, lent until the next call for this device; NULL if none.
  */
 const struct vhost_error *vhost_dev_get_error(const struct vhost_dev *hdev);
@@ -319,8 +323,9 @@ int vhost_dev_dispatch(struct vhost_dev *hdev);
  * @config_len: bytes wanted, from offset 0; ask no more than the device has
  * @errp: why it failed
  *
- * Return: 0; -ENOSYS if the back end has no configuration space; -EPROTO if
- * it answers with another length.
+ * Return: 0; -ENOSYS if the back end has no configuration space; -EREMOTEIO if
+ * it refuses; -EPROTO if it answers with another length; -EINVAL for 0 bytes,
+ * -E2BIG for more than 256.
  */
 int vhost_dev_get_config(struct vhost_dev *hdev, uint8_t *config,
                          uint32_t config_len, struct vhost_error **errp);
@@ -330,10 +335,10 @@ int vhost_dev_get_config(struct vhost_dev *hdev, uint8_t *config,
  * @dev: an initialised device
  * @data: @size bytes
  * @offset: where to
- * @size: how many, at most 256
+ * @size: how many, not 0; up to byte 256 of the space
  * @flags: a VhostSetConfigType
  *
- * Return: 0, or a negative errno.
+ * Return: as vhost_dev_get_config(), with words in vhost_dev_get_error().
  */
 int vhost_dev_set_config(struct vhost_dev *dev, const uint8_t *data,
                          uint32_t offset, uint32_t size, uint32_t flags);

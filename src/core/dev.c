@@ -53,12 +53,15 @@ int vh_core_silent(struct vhost_dev *dev, const char *operation)
 
 static int choose_ops(struct vhost_dev *dev, VhostBackendType type)
 {
-    static const char *const names[] = { "none", "kernel", "vhost-user",
-                                         "vDPA" };
+    static const char *const names[] = { "", "kernel", "vhost-user", "vDPA" };
     bool known = (unsigned)type < VHOST_BACKEND_TYPE_MAX;
 
     if (type != VHOST_BACKEND_TYPE_NONE) {
         dev->vhost_ops = vh_be_ops(type);
+    } else if (!dev->vhost_ops) {
+        return vh_be_fail(dev, -ENOTSUP, "init", VH_NO_QUEUE,
+                          "a back end of no kind needs vhost_ops of the "
+                          "caller's own");
     }
     if (!dev->vhost_ops) {
         return vh_be_fail(dev, -ENOTSUP, "init", VH_NO_QUEUE,
