@@ -86,6 +86,7 @@ static int lock_connected(struct vhost_dev *dev, struct vhost_user **userp)
     struct vhost_user *user = dev->opaque;
     struct vhost_error *err = NULL;
 
+    *userp = user; /* always: compilers can't see that a fault is not 0 */
     pthread_mutex_lock(&user->lock);
     if (user->dev != dev || !user->chan) {
         pthread_mutex_unlock(&user->lock);
@@ -95,7 +96,6 @@ static int lock_connected(struct vhost_dev *dev, struct vhost_user **userp)
     if (user->fault != 0) {
         return vh_user_leave(user, tell_fault(user, &err), &err);
     }
-    *userp = user;
     return 0;
 }
 
