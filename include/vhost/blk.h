@@ -32,6 +32,7 @@
 #include <sys/uio.h>
 
 #include <vhost/error.h>
+#include <vhost/virtq.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,12 +43,6 @@ extern "C" {
 struct vhost_blk;
 struct vhost_blk_queue;
 
-/** Layout of the rings. */
-enum vhost_layout {
-    VHOST_LAYOUT_AUTO = 0,
-    VHOST_LAYOUT_SPLIT = 1,
-};
-
 /**
  * struct vhost_blk_options - how to open a block device
  * @size: sizeof(struct vhost_blk_options), or 0 for the fields of this first
@@ -56,7 +51,8 @@ enum vhost_layout {
  * @queue_size: entries of each, a power of two from 4 to 32768; 0: 256.  So
  *     many requests can be in flight, or a third of it on a device without
  *     indirect descriptors
- * @layout: an enum vhost_layout
+ * @layout: an enum vhost_layout; AUTO never takes one in order, where a slow
+ *     request holds up those behind it
  * @polling: the program polls for completions: no eventfd is written by the
  *     back end, and vhost_blk_wait() spins
  * @read_only: refuse everything that would change the device
@@ -73,6 +69,9 @@ enum vhost_layout {
  * @lost: the back end is gone, @reason in words; called by
  *     vhost_blk_dispatch(); or NULL
  * @opaque: for the callbacks
+ * @spin_us: how long vhost_blk_wait() looks at the ring before it sleeps,
+ *     microseconds, at most; less while that leads to nothing; 0: 5;
+ *     VHOST_SPIN_NEVER: not at all
  */
 struct vhost_blk_options {
     size_t size;
@@ -87,6 +86,7 @@ struct vhost_blk_options {
     void (*config_changed)(struct vhost_blk *disk, void *opaque);
     void (*lost)(struct vhost_blk *disk, const char *reason, void *opaque);
     void *opaque;
+    unsigned spin_us;
 };
 
 /**
@@ -102,6 +102,7 @@ struct vhost_blk_options {
  * @queue_size: entries of each queue
  * @max_segments: data buffers in one request to the device
  * @max_segment_size: bytes in each
+ * @layout: of the rings, an enum vhost_layout but AUTO
  */
 struct vhost_blk_info {
     uint64_t capacity;
@@ -115,6 +116,7 @@ struct vhost_blk_info {
     unsigned queue_size;
     uint32_t max_segments;
     uint32_t max_segment_size;
+    uint32_t layout;
     uint64_t reserved[8];
 };
 

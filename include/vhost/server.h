@@ -85,6 +85,41 @@ struct vhost_server_device *
 vhost_server_blk(const char *path,
                  const struct vhost_server_blk_options *options);
 
+/**
+ * struct vhost_server_net_options - how to serve a network device
+ * @size: sizeof(struct vhost_server_net_options), or 0 for the fields of this
+ *     first version
+ * @pairs: queue pairs, each an rx and a tx, at most 128; 0: 1
+ * @queue_size: the largest that is accepted; 0: 1024
+ * @mac: the address that the device tells; all zeroes: a random one
+ * @mtu: that it tells; 0: that of the tap, or 1500
+ */
+struct vhost_server_net_options {
+    size_t size;
+    unsigned pairs;
+    unsigned queue_size;
+    uint8_t mac[6];
+    uint16_t mtu;
+};
+
+/** vhost_server_net() - a network device
+ * @peer: copied; where its frames go to and come from:
+ *     "tap:NAME": a tap of this host, made if it is not there; with several
+ *         pairs, a queue of it for each
+ *     "loop:": what is sent on a pair comes back on it
+ *     "null:": what is sent vanishes, nothing comes
+ *     "source:LEN": what is sent vanishes, frames of LEN bytes come as fast as
+ *         they are taken, for measuring
+ * @options: copied; NULL for defaults
+ *
+ * Nothing is opened yet: vhost_server_new() does, and reports.
+ *
+ * Return: the device, or NULL if memory is short.
+ */
+struct vhost_server_device *
+vhost_server_net(const char *peer,
+                 const struct vhost_server_net_options *options);
+
 /** vhost_server_new() - bind a socket and get ready
  * @path: of the socket; a stale socket there is replaced, a live one is not
  * @device: given, also on failure; NULL fails with -ENOMEM

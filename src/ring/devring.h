@@ -8,6 +8,9 @@
  * our own address space; push() prepares its return, publish() shows all that
  * was pushed at once and says whether the driver must be called.
  *
+ * Where VIRTIO_F_IN_ORDER is negotiated, buffers may still be pushed in any
+ * order: publish() shows those before which none is missing, in order.
+ *
  * Trust: whatever the driver wrote is read once, checked, then used.  Chains
  * that loop, lie about their length or point outside memory make the ring
  * broken: pop() gives -EPROTO from then on, and never follows them.
@@ -45,7 +48,7 @@ struct vh_devring_config {
 
 /* A buffer as the driver described it. */
 struct vh_chain {
-    uint16_t id;      /* for push() */
+    uint16_t id; /* for push(): a head, or a packed ring's buffer id */
     uint16_t n_out;   /* iovecs to read from */
     uint16_t n_in;    /* iovecs to write to, after the others */
     uint32_t out_len; /* bytes */

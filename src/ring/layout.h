@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Rings as the virtio 1.3 specification draws them (2.7 "Split Virtqueues").
+ * Rings as the virtio 1.3 specification draws them (2.7 "Split Virtqueues",
+ * 2.8 "Packed Virtqueues").
  * All fields are little-endian; see vh_le16() and its kin in ring/endian.h.
  */
 #ifndef VH_RING_LAYOUT_H
@@ -54,6 +55,47 @@ static_assert(sizeof(struct vh_desc) == 16, "virtio 1.3, 2.7.5");
 static_assert(sizeof(struct vh_avail) == 4, "virtio 1.3, 2.7.6");
 static_assert(sizeof(struct vh_used_elem) == 8, "virtio 1.3, 2.7.8");
 static_assert(sizeof(struct vh_used) == 4, "virtio 1.3, 2.7.8");
+
+/*
+ * A packed descriptor (2.8.13).  It is available if AVAIL is the driver's wrap
+ * counter and USED is not; it is used if both are the same as that of the
+ * device (2.8.1).
+ */
+#define VH_PACKED_F_AVAIL (1 << 7)
+#define VH_PACKED_F_USED (1 << 15)
+
+struct vh_packed_desc {
+    uint64_t addr;
+    uint32_t len;
+    uint16_t id;
+    uint16_t flags;
+};
+
+/* 2.8.14: what a side wants to hear of. */
+#define VH_EVENT_F_ENABLE 0
+#define VH_EVENT_F_DISABLE 1
+#define VH_EVENT_F_DESC 2 /* only with the event index */
+
+struct vh_packed_event {
+    uint16_t off_wrap; /* bits 0-14: a place in the ring; 15: a wrap counter */
+    uint16_t flags;
+};
+
+static_assert(sizeof(struct vh_packed_desc) == 16, "virtio 1.3, 2.8.13");
+static_assert(sizeof(struct vh_packed_event) == 4, "virtio 1.3, 2.8.14");
+
+/*
+ * A base has 32 bits.  Split: the available index, 16 bits.  Packed: bits 0-14
+ * where the device looks next, 15 its wrap counter there; 16-30 where it writes
+ * the next used descriptor, 31 its wrap counter there.
+ */
+#define VH_PACKED_BASE_NEW UINT32_C(0x80008000)
+
+/** vh_ring_first_base() - of a ring that was never used */
+static inline uint32_t vh_ring_first_base(uint64_t features)
+{
+    return features >> VH_RING_F_PACKED & 1 ? VH_PACKED_BASE_NEW : 0;
+}
 
 /** Sizes in bytes of the three areas of a ring (2.7 and 2.8). */
 struct vh_ring_sizes {

@@ -37,6 +37,13 @@ struct vh_ring_used {
     uint32_t len; /* bytes that the device wrote, at most the writable ones */
 };
 
+/* A buffer of one piece, for vh_ring_put(). */
+struct vh_ring_buf {
+    uint64_t addr; /* guest-physical */
+    void *cookie;
+    uint32_t len;
+};
+
 struct vh_ring_config {
     uint32_t size;     /* entries */
     uint64_t features; /* VH_RING_F_…, as negotiated */
@@ -47,18 +54,21 @@ struct vh_ring_config {
     void *indirect;
     uint64_t indirect_gpa;
     uint16_t indirect_len; /* struct vh_desc in each */
-    uint32_t base;         /* 32 bits, as in struct vhost_vdev_queue */
+    uint32_t base;         /* 32 bits: vh_ring_first_base() if it is new */
 };
 
 struct vh_ring_ops {
     int (*add)(struct vh_ring *ring, const struct vh_sg *sg, unsigned n_out,
                unsigned n_in, void *cookie);
+    int (*put)(struct vh_ring *ring, const struct vh_ring_buf *bufs, unsigned n,
+               bool writable);
     bool (*publish)(struct vh_ring *ring);
     int (*take)(struct vh_ring *ring, struct vh_ring_used *used, unsigned max);
     bool (*enable_call)(struct vh_ring *ring);
     void (*disable_call)(struct vh_ring *ring);
     bool (*has_used)(const struct vh_ring *ring);
     uint32_t (*base)(const struct vh_ring *ring);
+    unsigned (*drop)(struct vh_ring *ring, void **cookies, unsigned max);
     void (*free)(struct vh_ring *ring);
 };
 
@@ -105,6 +115,23 @@ static inline int vh_ring_add(struct vh_ring *ring, const struct vh_sg *sg,
     return ring->ops->add(ring, sg, n_out, n_in, cookie);
 }
 
+/**
+ * vh_ring_put() - prepare many buffers of one piece each
+ * @ring: a ring
+ * @bufs: what vh_ring_add() would be given, one by one
+ * @n: how many
+ * @writable: the device writes them all; else it reads them all
+ *
+ * Return: how many there was room for, from the first on; -EPROTO if the ring
+ * is broken.
+ */
+static inline int vh_ring_put(struct vh_ring *ring,
+                              const struct vh_ring_buf *bufs, unsigned n,
+                              bool writable)
+{
+    return ring->ops->put(ring, bufs, n, writable);
+}
+
 /** vh_ring_publish() - show it all; true if the device wants its doorbell */
 static inline bool vh_ring_publish(struct vh_ring *ring)
 {
@@ -139,6 +166,21 @@ static inline void vh_ring_disable_call(struct vh_ring *ring)
 static inline bool vh_ring_has_used(const struct vh_ring *ring)
 {
     return ring->ops->has_used(ring);
+}
+
+/**
+ * vh_ring_drop() - take back what the device holds, as it has let go of the
+ *     ring; also of a broken one
+ * @ring: of no other use after this than vh_ring_drop() and vh_ring_free()
+ * @cookies: of the buffers, in no order
+ * @max: room there
+ *
+ * Return: how many; 0: there are no more.
+ */
+static inline unsigned vh_ring_drop(struct vh_ring *ring, void **cookies,
+                                    unsigned max)
+{
+    return ring->ops->drop(ring, cookies, max);
 }
 
 /** vh_ring_base() - where the device would go on, 32 bits */
