@@ -48,7 +48,7 @@ struct vh_devring_config {
 
 /* A buffer as the driver described it. */
 struct vh_chain {
-    uint16_t id; /* for push(): a head, or a packed ring's buffer id */
+    uint16_t id;      /* for push(): a head, or a packed ring's buffer id */
     uint16_t n_out;   /* iovecs to read from */
     uint16_t n_in;    /* iovecs to write to, after the others */
     uint32_t out_len; /* bytes */

@@ -1,37 +1,35 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Which layout runs: the feature bits say (virtio 1.3, 6 "Reserved Feature
- * Bits").  A bit that changes the ring, and that this build cannot obey, must
- * stop it here: the peer would read the ring otherwise than we write it.
+ * Bits").
  */
 #include <errno.h>
 
 #include "ring/devring.h"
+#include "ring/packed.h"
 #include "ring/ring.h"
 #include "ring/split.h"
 
-#define NOT_BUILT \
-    (UINT64_C(1) << VH_RING_F_PACKED | UINT64_C(1) << VH_RING_F_IN_ORDER)
-
-static int check(uint32_t size, uint64_t features)
+static bool is_packed(uint64_t features)
 {
-    if (!vh_ring_size_is_valid(size, features)) {
-        return -EINVAL;
-    }
-    return features & NOT_BUILT ? -ENOTSUP : 0;
+    return features >> VH_RING_F_PACKED & 1;
 }
 
 int vh_ring_new(struct vh_ring **ringp, const struct vh_ring_config *config)
 {
-    int r = check(config->size, config->features);
-
-    return r < 0 ? r : vh_split_ring_new(ringp, config);
+    if (!vh_ring_size_is_valid(config->size, config->features)) {
+        return -EINVAL;
+    }
+    return is_packed(config->features) ? vh_packed_ring_new(ringp, config)
+                                       : vh_split_ring_new(ringp, config);
 }
 
 int vh_devring_new(struct vh_devring **ringp,
                    const struct vh_devring_config *config)
 {
-    int r = check(config->size, config->features);
-
-    return r < 0 ? r : vh_split_devring_new(ringp, config);
+    if (!vh_ring_size_is_valid(config->size, config->features)) {
+        return -EINVAL;
+    }
+    return is_packed(config->features) ? vh_packed_devring_new(ringp, config)
+                                       : vh_split_devring_new(ringp, config);
 }

@@ -86,7 +86,7 @@ struct vh_ring {
  * @ringp: where to; untouched on failure
  * @config: copied; its memory is lent
  * Return: 0; -EINVAL for a size that no ring can have, or areas not aligned
- * (2.7); -ENOTSUP for a layout that is not in this build; -ENOMEM.
+ * (2.7, 2.8), or a base that no such ring has; -ENOMEM.
  */
 int vh_ring_new(struct vh_ring **ringp, const struct vh_ring_config *config);
 

@@ -19,6 +19,7 @@
 
 #include "ring/alloc.h"
 #include "ring/event.h"
+#include "ring/order.h"
 #include "ring/split.h"
 
 #define WORD_BITS 64
@@ -32,8 +33,9 @@ struct split_devring {
     uint16_t seen;
     uint16_t used_idx;
     uint16_t published;
-    uint16_t event; /* what is in avail_event */
-    uint16_t flags; /* what is in used->flags */
+    uint16_t event;         /* what is in avail_event */
+    uint16_t flags;         /* what is in used->flags */
+    struct vh_order *order; /* NULL: any */
 
     uint64_t out[]; /* bitmap of ids */
 };
@@ -97,24 +99,57 @@ static int split_pop(struct vh_devring *ring, struct vh_chain *chain)
     if (ring->broken) {
         return -EPROTO;
     }
+    if (s->order) {
+        vh_order_add(s->order, chain->id, chain->in_len == 0);
+    }
     toggle_out(s, chain->id);
     s->last_avail++;
     ring->n_inflight++;
     return 1;
 }
 
-static void split_push(struct vh_devring *ring, uint16_t id, uint32_t len)
+/* The entry at the used index, for @n buffers. */
+static void write_used(struct split_devring *s, uint16_t id, uint32_t len,
+                       unsigned n)
 {
-    struct split_devring *s = split(ring);
     struct vh_used_elem *elem =
         &s->areas.used->ring[s->used_idx & s->areas.mask];
 
-    assert(id < ring->size && is_out(s, id));
     VH_WRITE_ONCE(elem->id, vh_le32(id));
     VH_WRITE_ONCE(elem->len, vh_le32(len));
-    toggle_out(s, id);
-    s->used_idx++;
+    s->used_idx = (uint16_t)(s->used_idx + n);
+}
+
+static void split_push(struct vh_devring *ring, uint16_t id, uint32_t len)
+{
+    struct split_devring *s = split(ring);
+
+    assert(id < ring->size && is_out(s, id));
     ring->n_inflight--;
+    if (s->order) {
+        vh_order_done(s->order, id, len);
+        return;
+    }
+    write_used(s, id, len, 1);
+    toggle_out(s, id);
+}
+
+/* What may be returned in order.  One that is only read is told by the next:
+ * the used entry of a batch has the place of its first (2.7.9). */
+static void write_in_order(struct split_devring *s)
+{
+    unsigned n = 0;
+
+    while (vh_order_ready(s->order)) {
+        struct vh_order_entry entry = vh_order_take(s->order);
+
+        toggle_out(s, entry.id);
+        n++;
+        if (!entry.read_only || !vh_order_ready(s->order)) {
+            write_used(s, entry.id, entry.len, n);
+            n = 0;
+        }
+    }
 }
 
 static bool driver_wants_call(const struct split_devring *s, uint16_t old)
@@ -133,6 +168,9 @@ static bool split_publish(struct vh_devring *ring)
     struct split_devring *s = split(ring);
     uint16_t old = s->published;
 
+    if (s->order) {
+        write_in_order(s);
+    }
     if (old == s->used_idx) {
         return false;
     }
@@ -204,6 +242,7 @@ static uint32_t split_base(const struct vh_devring *ring)
 
 static void split_free(struct vh_devring *ring)
 {
+    vh_order_free(split(ring)->order);
     free(ring);
 }
 
@@ -260,6 +299,13 @@ int vh_split_devring_new(struct vh_devring **ringp,
         .memory = { config->translate, config->translate_arg },
     };
     init_indices(s, (uint16_t)config->base);
+    if (config->features >> VH_RING_F_IN_ORDER & 1) {
+        s->order = vh_order_new(size);
+        if (!s->order) {
+            free(s);
+            return -ENOMEM;
+        }
+    }
     *ringp = &s->ring;
     return 0;
 }

@@ -21,6 +21,11 @@
  * Free descriptors form a stack: the one used last is still in the cache.  The
  * links of a chain in flight are the same as those of the free list, so that
  * a chain goes back as a whole.
+ *
+ * In order (2.7.9), descriptors are used in ring order instead: the links lead
+ * round the table and never change.  The device may write one used entry for a
+ * batch: it has the id of the batch's last buffer, at the place of its first.
+ * Those before the last count as used completely.
  */
 #include <assert.h>
 #include <errno.h>
@@ -49,6 +54,12 @@ struct split_ring {
     uint16_t event;     /* what is in used_event */
     uint16_t flags;     /* what is in avail->flags */
     bool told;          /* take() has reported that the ring is broken */
+
+    bool in_order;
+    bool in_batch;      /* the device has used all up to batch_id */
+    uint16_t head;      /* in order: of the oldest buffer in flight */
+    uint16_t batch_id;  /* of the last buffer of the batch */
+    uint32_t batch_len; /* that the device wrote into that one */
 
     struct vh_desc *tables; /* indirect ones, table_len entries each */
     uint64_t tables_gpa;
@@ -190,6 +201,38 @@ static int split_add(struct vh_ring *ring, const struct vh_sg *sg,
     return 0;
 }
 
+/* Locals, as each store to the ring might change *s for all C knows. */
+static int split_put(struct vh_ring *ring, const struct vh_ring_buf *bufs,
+                     unsigned n, bool writable)
+{
+    struct split_ring *s = split(ring);
+    uint32_t flags = writable ? VH_DESC_F_WRITE : 0;
+    uint16_t at = s->avail_idx, mask = s->areas.mask;
+    uint16_t *entries = s->areas.avail->ring;
+    uint16_t head = s->free_head;
+
+    if (ring->broken) {
+        return -EPROTO;
+    }
+    n = n < ring->n_free ? n : ring->n_free;
+    for (unsigned i = 0; i < n; i++) {
+        struct slot *slot = &s->slots[head];
+
+        slot->cookie = bufs[i].cookie;
+        slot->in_len = writable ? bufs[i].len : 0;
+        slot->n_desc = 1;
+        vh_split_desc_store(&s->areas.desc[head], bufs[i].addr, bufs[i].len,
+                            flags, 0);
+        entries[at++ & mask] = vh_le16(head);
+        head = slot->next;
+    }
+    s->avail_idx = at;
+    s->free_head = head;
+    ring->n_free -= n;
+    ring->n_inflight += n;
+    return (int)n;
+}
+
 static bool device_wants_kick(const struct split_ring *s, uint16_t old)
 {
     if (s->areas.avail_event) {
@@ -300,13 +343,63 @@ static unsigned take_some(struct split_ring *s, struct vh_ring_used *used,
     return i;
 }
 
+/* Finds the end of a batch.  Return: does it make sense? */
+static bool begin_batch(struct split_ring *s, uint16_t at)
+{
+    const struct vh_used_elem *elem = &s->areas.used->ring[at & s->areas.mask];
+    uint32_t id = vh_le32(VH_READ_ONCE(elem->id));
+
+    s->batch_len = vh_le32(VH_READ_ONCE(elem->len));
+    s->ring.broken = check_used(s, id, s->batch_len);
+    s->batch_id = (uint16_t)id;
+    s->in_batch = !s->ring.broken;
+    return s->in_batch;
+}
+
+/*
+ * The end of a batch is in flight, so that steps from one buffer in flight to
+ * the next arrive there; and the used index counts them all.
+ */
+static unsigned take_in_order(struct split_ring *s, struct vh_ring_used *used,
+                              unsigned n)
+{
+    uint16_t head = s->head, mask = s->areas.mask;
+    unsigned n_desc = 0;
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        struct slot *slot = &s->slots[head];
+        uint32_t len = slot->in_len;
+
+        if (!s->in_batch && !begin_batch(s, (uint16_t)(s->last_used + i))) {
+            break;
+        }
+        if (head == s->batch_id) {
+            len = s->batch_len;
+            s->in_batch = false;
+        }
+        used[i] = (struct vh_ring_used){ slot->cookie, len };
+        n_desc += slot->n_desc;
+        head = (uint16_t)(head + slot->n_desc) & mask;
+        slot->cookie = NULL;
+    }
+    s->last_used = (uint16_t)(s->last_used + i);
+    s->head = head;
+    s->ring.n_free += n_desc;
+    s->ring.n_inflight -= i;
+    if (s->in_batch && s->last_used == s->seen) {
+        s->ring.broken = "a batch runs past the used index";
+    }
+    return i;
+}
+
 static int split_take(struct vh_ring *ring, struct vh_ring_used *used,
                       unsigned max)
 {
     struct split_ring *s = split(ring);
     unsigned n = ring->broken ? 0 : count_used(s, max);
 
-    n = take_some(s, used, n);
+    n = s->in_order ? take_in_order(s, used, n) : take_some(s, used, n);
     if (n == 0 && ring->broken) {
         s->told = true;
         return -EPROTO;
@@ -379,6 +472,22 @@ static uint32_t split_base(const struct vh_ring *ring)
     return ((const struct split_ring *)ring)->last_used;
 }
 
+static unsigned split_drop(struct vh_ring *ring, void **cookies, unsigned max)
+{
+    struct split_ring *s = split(ring);
+    unsigned n = 0;
+
+    ring->broken = "its buffers were taken back";
+    for (uint32_t i = 0; i < ring->size && n < max; i++) {
+        if (s->slots[i].cookie) {
+            cookies[n++] = s->slots[i].cookie;
+            s->slots[i].cookie = NULL;
+        }
+    }
+    ring->n_inflight -= n;
+    return n;
+}
+
 static void split_free(struct vh_ring *ring)
 {
     free(ring);
@@ -386,12 +495,14 @@ static void split_free(struct vh_ring *ring)
 
 static const struct vh_ring_ops split_driver_ops = {
     .add = split_add,
+    .put = split_put,
     .publish = split_publish,
     .take = split_take,
     .enable_call = split_enable_call,
     .disable_call = split_disable_call,
     .has_used = split_has_used,
     .base = split_base,
+    .drop = split_drop,
     .free = split_free,
 };
 
@@ -439,8 +550,9 @@ int vh_split_ring_new(struct vh_ring **ringp,
     s->ring.n_free = size;
     s->areas = areas;
     for (uint32_t i = 0; i < size; i++) {
-        s->slots[i].next = (uint16_t)(i + 1);
+        s->slots[i].next = (uint16_t)(i + 1) & areas.mask;
     }
+    s->in_order = config->features >> VH_RING_F_IN_ORDER & 1;
     init_tables(s, config);
     init_areas(s, (uint16_t)config->base);
     *ringp = &s->ring;
