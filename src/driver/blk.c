@@ -10,12 +10,12 @@
 #include "driver/blk.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/virtio_blk.h>
 
-#include "driver/uri.h"
+#include "driver/layout.h"
+#include "driver/options.h"
 #include "ring/layout.h"
 #include "util/error.h"
 
@@ -24,21 +24,24 @@
 #define DEFAULT_POOL_SIZE ((size_t)64 << 20)
 #define QUEUE_SIZE_MIN 4 /* header, data, status: the next power of two */
 #define QUEUES_MAX 65535
-#define LONG_FACTOR 6 /* the long deadline, in deadlines */
 #define PAGE 4096
 
 #define F_VERSION_1 32
 
 /* A call is never asked for on a polling device, so that the event index
  * would only be one more cache line to write. */
-#define COMMON_BITS                                                   \
-    F_VERSION_1, VH_RING_F_INDIRECT_DESC, VIRTIO_BLK_F_SIZE_MAX,      \
-        VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_BLK_SIZE, \
-        VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_MQ, VIRTIO_BLK_F_DISCARD,    \
-        VIRTIO_BLK_F_WRITE_ZEROES
+#define COMMON_BITS                                                           \
+    F_VERSION_1, VH_RING_F_PACKED, VH_RING_F_IN_ORDER,                        \
+        VH_RING_F_INDIRECT_DESC, VIRTIO_BLK_F_SIZE_MAX, VIRTIO_BLK_F_SEG_MAX, \
+        VIRTIO_BLK_F_RO, VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_FLUSH,           \
+        VIRTIO_BLK_F_MQ, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_WRITE_ZEROES
 static const int polling_bits[] = { COMMON_BITS, VHOST_INVALID_FEATURE_BIT };
 static const int calling_bits[] = { COMMON_BITS, VH_RING_F_EVENT_IDX,
                                     VHOST_INVALID_FEATURE_BIT };
+
+/* Not in order: a slow request would hold up those behind it. */
+static const unsigned best_layouts[] = { VHOST_LAYOUT_PACKED,
+                                         VHOST_LAYOUT_SPLIT };
 
 static struct vhost_blk *from_device(struct vh_device *device)
 {
@@ -55,43 +58,24 @@ static void on_lost(struct vh_device *device, const char *reason)
     }
 }
 
-static int refuse(struct vhost_error **errp, const char *why)
-{
-    return vh_error(errp, -EINVAL, "open", VH_NO_QUEUE, "%s", why);
-}
-
-/* Copies what the caller knows of the options, and fills in the defaults. */
 static int take_options(struct vhost_blk_options *to,
                         const struct vhost_blk_options *from,
                         struct vhost_error **errp)
 {
-    size_t size = from ? from->size : 0;
+    int r = vh_options_copy(to, sizeof(*to), from, errp);
 
-    memset(to, 0, sizeof(*to));
-    if (from) {
-        memcpy(to, from, size == 0 || size > sizeof(*to) ? sizeof(*to) : size);
+    if (r < 0) {
+        return r;
     }
-    for (size_t i = sizeof(*to); i < size; i++) {
-        if (((const char *)from)[i] != 0) {
-            return refuse(errp, "options of a later version of the library");
-        }
-    }
-    to->size = sizeof(*to); /* of this copy: it may be taken again */
     to->queues = to->queues ? to->queues : 1;
     to->queue_size = to->queue_size ? to->queue_size : DEFAULT_QUEUE_SIZE;
     to->pool_size = to->pool_size ? to->pool_size : DEFAULT_POOL_SIZE;
     if (to->queues > QUEUES_MAX) {
-        return refuse(errp, "more than 65535 queues");
+        return vh_error(errp, -EINVAL, "open", VH_NO_QUEUE,
+                        "more than %d queues", QUEUES_MAX);
     }
-    if (to->queue_size < QUEUE_SIZE_MIN ||
-        !vh_ring_size_is_valid(to->queue_size, 0)) {
-        return refuse(errp, "the queue size is not a power of two from 4 to "
-                            "32768");
-    }
-    if (to->layout > VHOST_LAYOUT_SPLIT) {
-        return refuse(errp, "no such ring layout");
-    }
-    return 0;
+    return vh_options_check_ring(to->queue_size, QUEUE_SIZE_MIN, to->layout,
+                                 errp);
 }
 
 static int read_limits(struct vhost_blk *disk, struct vh_blk_limits *limits,
@@ -171,8 +155,12 @@ static int bring_up(struct vhost_blk *disk, struct vhost_user *user,
         .device_id = DEVICE_ID,
         .feature_bits = options->polling ? polling_bits : calling_bits,
         .queues = options->queues,
+        .num_queues = options->queues,
         .queue_size = options->queue_size,
+        .layout = options->layout,
+        .best_layouts = best_layouts,
         .polling = options->polling,
+        .spin_us = options->spin_us,
         .pool_size = options->pool_size,
         .huge_pages = options->huge_pages,
         .lost = on_lost,
@@ -216,41 +204,23 @@ struct vhost_blk *vh_blk_open_user(struct vhost_user *user,
     return disk;
 }
 
-static unsigned long_deadline_ms(unsigned deadline_ms)
-{
-    return deadline_ms < UINT_MAX / LONG_FACTOR ? deadline_ms * LONG_FACTOR
-                                                : UINT_MAX;
-}
-
 struct vhost_blk *vhost_blk_open(const char *uri,
                                  const struct vhost_blk_options *options,
                                  struct vhost_error **errp)
 {
     struct vhost_blk_options known;
-    struct vhost_user_options connection = { .size = sizeof(connection) };
     struct vhost_error *error = NULL;
     struct vhost_blk *disk = NULL;
     struct vhost_user *user;
-    struct vh_uri where;
 
-    if (vh_uri_parse(&where, uri, errp) < 0) {
-        return NULL;
-    }
     if (take_options(&known, options, &error) == 0) {
-        connection.path = where.path;
-        connection.deadline_ms = known.deadline_ms;
-        connection.long_deadline_ms = long_deadline_ms(known.deadline_ms);
-        user = vhost_user_new(&connection, &error);
+        user = vh_connect(uri, known.deadline_ms, &error);
         if (user) {
             disk = vh_blk_open_user(user, &known, &error);
         }
     }
     if (!disk) {
-        /* What comes from the connection names it already. */
-        if (strncmp(vhost_error_message(error), uri, strlen(uri)) != 0) {
-            vh_error_prefix(&error, "%s", uri);
-        }
-        vh_error_move(errp, &error);
+        vh_open_failed(uri, error, errp);
     }
     return disk;
 }
@@ -297,6 +267,7 @@ void vhost_blk_get_info(const struct vhost_blk *disk,
         .queue_size = disk->options.queue_size,
         .max_segments = limits->max_segments,
         .max_segment_size = limits->max_segment_size,
+        .layout = vh_layout_of(device->features),
     };
 }
 

@@ -17,6 +17,7 @@
 
 #include "backend/ops.h"
 #include "backend/user/user.h"
+#include "driver/layout.h"
 #include "util/error.h"
 #include "util/fd.h"
 
@@ -106,6 +107,7 @@ static int negotiate(struct vh_device *device, struct vhost_error **errp)
 {
     const int *bits = device->spec.feature_bits;
     uint64_t wanted = 0;
+    int r;
 
     for (const int *bit = bits; *bit != VHOST_INVALID_FEATURE_BIT; bit++) {
         wanted |= UINT64_C(1) << *bit;
@@ -116,8 +118,12 @@ static int negotiate(struct vh_device *device, struct vhost_error **errp)
                         "the device has no VIRTIO_F_VERSION_1: devices older "
                         "than virtio 1.0 are not supported");
     }
-    vhost_ack_features(&device->dev, bits, device->features);
-    return 0;
+    r = vh_layout_choose(device->spec.layout, device->spec.best_layouts,
+                         &device->features, errp);
+    if (r == 0) {
+        vhost_ack_features(&device->dev, bits, device->features);
+    }
+    return r;
 }
 
 int vh_device_open(struct vh_device *device, struct vhost_user *user,
@@ -134,7 +140,7 @@ int vh_device_open(struct vh_device *device, struct vhost_user *user,
     device->dev.vqs = device->vqs;
     device->dev.nvqs = spec->queues;
     device->dev.vq_index_end = (int)spec->queues;
-    device->dev.num_queues = (int)spec->queues;
+    device->dev.num_queues = (int)spec->num_queues;
     device->dev.map = device->map;
     vhost_dev_set_config_notifier(&device->dev, &config_ops);
     r = vhost_dev_init(&device->dev, user, VHOST_BACKEND_TYPE_USER, 0, errp);
@@ -166,6 +172,7 @@ static int open_queues(struct vh_device *device, uint16_t indirect_len,
         vq->error_fd = device->vqs[i].error_notifier.fd;
         device->rings[i] = (struct vhost_vdev_queue){
             .size = device->spec.queue_size,
+            .base = vh_ring_first_base(device->features),
             .desc = vq->desc_gpa,
             .avail = vq->driver_gpa,
             .used = vq->device_gpa,
@@ -201,6 +208,40 @@ int vh_device_start(struct vh_device *device, uint16_t indirect_len,
     };
     r = vhost_dev_start(&device->dev, &device->vdev, true);
     return r < 0 ? dev_failed(device, r, "start", errp) : 0;
+}
+
+/* A ring that the back end has let go of: what was in flight, and a new one. */
+static int renew_queue(struct vh_device *device, unsigned index,
+                       void (*drop)(void *arg, void *cookie), void *arg)
+{
+    struct vh_virtq *vq = &device->queues[index];
+    void *cookies[32];
+    unsigned n;
+
+    while ((n = vh_ring_drop(vq->ring, cookies, 32)) > 0) {
+        while (n > 0) {
+            drop(arg, cookies[--n]);
+        }
+    }
+    device->rings[index].base = vh_ring_first_base(device->features);
+    return vh_virtq_renew(vq);
+}
+
+int vh_device_reset_queue(struct vh_device *device, unsigned index,
+                          void (*drop)(void *arg, void *cookie), void *arg,
+                          struct vhost_error **errp)
+{
+    struct vhost_dev *dev = &device->dev;
+    struct vhost_virtqueue *vq = &device->vqs[index];
+    int r = vhost_virtqueue_stop(dev, &device->vdev, vq, index);
+
+    if (r == 0) {
+        r = renew_queue(device, index, drop, arg);
+    }
+    if (r == 0) {
+        r = vhost_virtqueue_start(dev, &device->vdev, vq, index);
+    }
+    return r < 0 ? dev_failed(device, r, "reset", errp) : 0;
 }
 
 void vh_device_close(struct vh_device *device, bool busy)

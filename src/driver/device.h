@@ -27,8 +27,12 @@
  * @device_id: virtio device type
  * @feature_bits: that the driver can use; ended by VHOST_INVALID_FEATURE_BIT
  * @queues: how many, not 0
+ * @num_queues: of those that the back end counts; 0: it is not asked
  * @queue_size: entries of each
+ * @layout: an enum vhost_layout
+ * @best_layouts: see vh_layout_choose()
  * @polling: no calls
+ * @spin_us: see struct vhost_blk_options
  * @pool_size: bytes of memory to hand out
  * @huge_pages: for that memory
  * @lost: the back end is gone, in words; called by vh_device_dispatch()
@@ -37,8 +41,12 @@ struct vh_device_spec {
     uint32_t device_id;
     const int *feature_bits;
     unsigned queues;
+    unsigned num_queues;
     uint32_t queue_size;
+    unsigned layout;
+    const unsigned *best_layouts;
     bool polling;
+    unsigned spin_us;
     size_t pool_size;
     bool huge_pages;
     void (*lost)(struct vh_device *device, const char *reason);
@@ -74,6 +82,20 @@ struct vh_device {
 int vh_device_open(struct vh_device *device, struct vhost_user *user,
                    const struct vh_device_spec *spec,
                    struct vhost_error **errp);
+
+/**
+ * vh_device_reset_queue() - take one queue back, and hand it over as new
+ * @device: started
+ * @index: of the queue, which its thread does not use
+ * @drop: told of each buffer that was in flight
+ * @arg: for @drop
+ * @errp: why it failed
+ *
+ * Return: 0 or a negative errno.
+ */
+int vh_device_reset_queue(struct vh_device *device, unsigned index,
+                          void (*drop)(void *arg, void *cookie), void *arg,
+                          struct vhost_error **errp);
 
 /**
  * vh_device_start() - set up the queues, and hand them over

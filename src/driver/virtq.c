@@ -22,6 +22,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <vhost/virtq.h>
+
 #include "driver/device.h"
 #include "util/atomic.h"
 #include "util/clock.h"
@@ -30,7 +32,7 @@
 #define WATCHDOG_MS 100
 #define ALIVE_NS 10000000
 #define SPINS 1000   /* between two looks at the clock */
-#define LOOK_NS 5000 /* before a sleep, which costs ten times as much */
+#define LOOK_NS 5000 /* before a sleep, unless the user wants it otherwise */
 #define LOOKS 16     /* between two looks at the clock, before a sleep */
 
 static size_t round_up(size_t n)
@@ -48,43 +50,73 @@ size_t vh_virtq_memory(const struct vh_device *device, uint16_t indirect_len)
            (size_t)size * indirect_len * sizeof(struct vh_desc);
 }
 
-/* Carves the areas out of one piece of memory, and makes the ring. */
-static int make_ring(struct vh_virtq *vq, uint16_t indirect_len)
+/* How the memory of a queue is divided: where each area begins. */
+struct areas {
+    size_t driver;
+    size_t device;
+    size_t indirect;
+};
+
+static struct areas divide(const struct vh_virtq *vq)
+{
+    const struct vh_device *device = vq->device;
+    struct vh_ring_sizes sizes =
+        vh_ring_sizes(device->spec.queue_size, device->features);
+    struct areas areas;
+
+    areas.driver = round_up(sizes.desc);
+    areas.device = areas.driver + round_up(sizes.driver);
+    areas.indirect = areas.device + round_up(sizes.device);
+    return areas;
+}
+
+static int make_ring(struct vh_virtq *vq)
 {
     struct vh_device *device = vq->device;
-    uint32_t size = device->spec.queue_size;
-    struct vh_ring_sizes sizes = vh_ring_sizes(size, device->features);
-    size_t driver = round_up(sizes.desc);
-    size_t used = driver + round_up(sizes.driver);
-    size_t indirect = used + round_up(sizes.device);
-    struct vh_pool_hit hit = { 0 };
-    uint64_t gpa;
-    char *memory;
+    struct areas areas = divide(vq);
+    char *memory = vq->memory;
 
-    memory = vh_pool_alloc(device->pool, vh_virtq_memory(device, indirect_len),
-                           LINE_PAIR);
-    if (!memory) {
+    memset(memory, 0, areas.indirect);
+    return vh_ring_new(
+        &vq->ring,
+        &(struct vh_ring_config){
+            .size = device->spec.queue_size,
+            .features = device->features,
+            .desc = memory,
+            .driver = memory + areas.driver,
+            .device = memory + areas.device,
+            .indirect = vq->indirect_len ? memory + areas.indirect : NULL,
+            .indirect_gpa = vq->desc_gpa + areas.indirect,
+            .indirect_len = vq->indirect_len,
+            .base = vh_ring_first_base(device->features),
+        });
+}
+
+static int take_memory(struct vh_virtq *vq)
+{
+    struct vh_device *device = vq->device;
+    struct areas areas = divide(vq);
+    struct vh_pool_hit hit = { 0 };
+
+    vq->memory = vh_pool_alloc(
+        device->pool, vh_virtq_memory(device, vq->indirect_len), LINE_PAIR);
+    if (!vq->memory) {
         return -ENOMEM;
     }
-    vq->memory = memory;
-    if (!vh_pool_find(device->pool, &hit, memory, &gpa)) {
+    if (!vh_pool_find(device->pool, &hit, vq->memory, &vq->desc_gpa)) {
         return -EFAULT;
     }
-    memset(memory, 0, indirect);
-    vq->desc_gpa = gpa;
-    vq->driver_gpa = gpa + driver;
-    vq->device_gpa = gpa + used;
-    return vh_ring_new(&vq->ring,
-                       &(struct vh_ring_config){
-                           .size = size,
-                           .features = device->features,
-                           .desc = memory,
-                           .driver = memory + driver,
-                           .device = memory + used,
-                           .indirect = indirect_len ? memory + indirect : NULL,
-                           .indirect_gpa = gpa + indirect,
-                           .indirect_len = indirect_len,
-                       });
+    vq->driver_gpa = vq->desc_gpa + areas.driver;
+    vq->device_gpa = vq->desc_gpa + areas.device;
+    return 0;
+}
+
+static void init_spin(struct vh_virtq *vq, unsigned spin_us)
+{
+    vq->spin_max = spin_us == VHOST_SPIN_NEVER ? 0
+                   : spin_us == 0              ? LOOK_NS
+                                               : spin_us * INT64_C(1000);
+    vq->spin_ns = vq->spin_max;
 }
 
 int vh_virtq_open(struct vh_virtq *vq, struct vh_device *device, unsigned index,
@@ -95,7 +127,12 @@ int vh_virtq_open(struct vh_virtq *vq, struct vh_device *device, unsigned index,
     vq->device = device;
     vq->index = index;
     vq->error_fd = -1;
-    r = make_ring(vq, indirect_len);
+    vq->indirect_len = indirect_len;
+    init_spin(vq, device->spec.spin_us);
+    r = take_memory(vq);
+    if (r == 0) {
+        r = make_ring(vq);
+    }
     if (r == 0) {
         r = vhost_notifier_init(&vq->kick, false);
     }
@@ -106,6 +143,25 @@ int vh_virtq_open(struct vh_virtq *vq, struct vh_device *device, unsigned index,
         vh_ring_disable_call(vq->ring);
     }
     return r;
+}
+
+int vh_virtq_renew(struct vh_virtq *vq)
+{
+    struct vh_ring *old = vq->ring;
+    int r = make_ring(vq);
+
+    if (r < 0) {
+        return vh_virtq_fail(vq, r, "out of memory");
+    }
+    vh_ring_free(old);
+    vh_ring_disable_call(vq->ring);
+    if (vq->call.fd >= 0) {
+        vhost_notifier_test_and_clear(&vq->call);
+    }
+    VH_WRITE_ONCE(vq->refused, 0);
+    vq->failed = 0;
+    vh_virtq_arm(vq);
+    return 0;
 }
 
 void vh_virtq_close(struct vh_virtq *vq, struct vh_device *device)
@@ -229,8 +285,12 @@ static int spin(struct vh_virtq *vq, int64_t deadline)
  */
 static bool look_before_sleep(const struct vh_virtq *vq)
 {
-    int64_t until = vh_clock_ns() + LOOK_NS;
+    int64_t until;
 
+    if (vq->spin_ns == 0) {
+        return false;
+    }
+    until = vh_clock_ns() + vq->spin_ns;
     do {
         for (unsigned i = 0; i < LOOKS; i++) {
             if (vh_ring_has_used(vq->ring)) {
@@ -242,6 +302,22 @@ static bool look_before_sleep(const struct vh_virtq *vq)
     return false;
 }
 
+/*
+ * A look that led to nothing was for nothing: the next one is half as long,
+ * down to LOOK_NS.  A sleep so short that the longest look would have done in
+ * its place makes looks long again.
+ */
+static void learn(struct vh_virtq *vq, int64_t slept)
+{
+    int64_t least = vq->spin_max < LOOK_NS ? vq->spin_max : LOOK_NS;
+
+    if (slept < vq->spin_max) {
+        vq->spin_ns = vq->spin_max;
+    } else {
+        vq->spin_ns = vq->spin_ns / 2 > least ? vq->spin_ns / 2 : least;
+    }
+}
+
 int vh_virtq_wait(struct vh_virtq *vq, int64_t deadline)
 {
     struct pollfd fds[3] = {
@@ -250,6 +326,7 @@ int vh_virtq_wait(struct vh_virtq *vq, int64_t deadline)
         { .fd = vq->error_fd, .events = POLLIN },
     };
     int ms = vh_deadline_left_ms(deadline);
+    int64_t asleep;
 
     if (check_told(vq) < 0) {
         return vq->failed;
@@ -268,6 +345,7 @@ int vh_virtq_wait(struct vh_virtq *vq, int64_t deadline)
     if (ms < 0 || ms > WATCHDOG_MS) {
         ms = WATCHDOG_MS;
     }
+    asleep = vh_clock_ns();
     if (poll(fds, 3, ms) > 0) {
         if ((fds[1].revents || fds[2].revents) && check_peer(vq) < 0) {
             return vq->failed;
@@ -275,6 +353,7 @@ int vh_virtq_wait(struct vh_virtq *vq, int64_t deadline)
         vhost_notifier_test_and_clear(&vq->call);
     }
     vh_ring_disable_call(vq->ring);
+    learn(vq, vh_clock_ns() - asleep);
     return 0;
 }
 

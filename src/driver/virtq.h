@@ -23,9 +23,12 @@ struct vh_virtq {
     struct vh_ring *ring;
     struct vh_device *device;
     unsigned index;
-    int failed;         /* 0; -EPROTO: ring broken; -ENOTCONN: back end gone */
-    bool watched;       /* the program polls the call fd itself */
+    int failed;   /* 0; -EPROTO: ring broken; -ENOTCONN: back end gone */
+    bool watched; /* the program polls the call fd itself */
+    uint16_t indirect_len;
     unsigned idle;      /* how often vh_virtq_idle() was called */
+    int64_t spin_ns;    /* how long to look before a sleep, this time */
+    int64_t spin_max;   /* and at most */
     int64_t last_alive; /* when we last asked whether the back end lives */
     struct vhost_notifier kick;
     struct vhost_notifier call; /* fd -1 on a polling device */
@@ -52,6 +55,13 @@ size_t vh_virtq_memory(const struct vh_device *device, uint16_t indirect_len);
  */
 int vh_virtq_open(struct vh_virtq *vq, struct vh_device *device, unsigned index,
                   uint16_t indirect_len);
+
+/** vh_virtq_renew() - a new ring in the same memory; the back end has let go of
+ *     the old one, which vh_ring_drop() has emptied
+ *
+ * Return: 0 or -ENOMEM: then the queue is broken.
+ */
+int vh_virtq_renew(struct vh_virtq *vq);
 
 /** vh_virtq_close() - its device is stopped; also after a failed open */
 void vh_virtq_close(struct vh_virtq *vq, struct vh_device *device);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A struct of options begins with its size, so that a program which was built
+ * with an older header still opens devices: what it does not know of is 0,
+ * which every option has for its default.
+ */
+#include "driver/options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include <vhost/virtq.h>
+
+#include "driver/uri.h"
+#include "ring/layout.h"
+#include "util/error.h"
+
+#define LONG_FACTOR 6 /* the long deadline, in deadlines */
+
+static int refuse(struct vhost_error **errp, const char *why)
+{
+    return vh_error(errp, -EINVAL, "open", VH_NO_QUEUE, "%s", why);
+}
+
+int vh_options_copy(void *to, size_t size, const void *from,
+                    struct vhost_error **errp)
+{
+    size_t theirs = from ? *(const size_t *)from : 0;
+
+    memset(to, 0, size);
+    if (from) {
+        memcpy(to, from, theirs == 0 || theirs > size ? size : theirs);
+    }
+    for (size_t i = size; i < theirs; i++) {
+        if (((const char *)from)[i] != 0) {
+            return refuse(errp, "options of a later version of the library");
+        }
+    }
+    *(size_t *)to = size; /* of this copy: it may be taken again */
+    return 0;
+}
+
+int vh_options_check_ring(unsigned queue_size, unsigned least, unsigned layout,
+                          struct vhost_error **errp)
+{
+    if (queue_size < least || !vh_ring_size_is_valid(queue_size, 0)) {
+        return vh_error(errp, -EINVAL, "open", VH_NO_QUEUE,
+                        "the queue size is not a power of two from %u to 32768",
+                        least);
+    }
+    if (!vhost_layout_name(layout)) {
+        return refuse(errp, "no such ring layout");
+    }
+    return 0;
+}
+
+static unsigned long_deadline_ms(unsigned deadline_ms)
+{
+    return deadline_ms < UINT_MAX / LONG_FACTOR ? deadline_ms * LONG_FACTOR
+                                                : UINT_MAX;
+}
+
+struct vhost_user *vh_connect(const char *uri, unsigned deadline_ms,
+                              struct vhost_error **errp)
+{
+    struct vhost_user_options connection = { .size = sizeof(connection) };
+    struct vh_uri where;
+
+    if (vh_uri_parse(&where, uri, errp) < 0) {
+        return NULL;
+    }
+    connection.path = where.path;
+    connection.deadline_ms = deadline_ms;
+    connection.long_deadline_ms = long_deadline_ms(deadline_ms);
+    return vhost_user_new(&connection, errp);
+}
+
+void vh_open_failed(const char *uri, struct vhost_error *error,
+                    struct vhost_error **errp)
+{
+    const char *words = vhost_error_message(error);
+
+    /* What comes from the connection names it already. */
+    if (strncmp(words, uri, strlen(uri)) != 0) {
+        vh_error_prefix(&error, "%s", uri);
+    }
+    vh_error_move(errp, &error);
+}
