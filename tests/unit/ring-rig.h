@@ -32,6 +32,9 @@ struct rig {
     struct vh_desc *desc;
     struct vh_avail *avail;
     struct vh_used *used;
+    struct vh_packed_desc *packed; /* the same areas as a packed ring's */
+    struct vh_packed_event *driver_event;
+    struct vh_packed_event *device_event;
     struct vh_desc *tables;
     uint8_t *data;
     size_t data_len;
@@ -40,6 +43,21 @@ struct rig {
     struct vh_ring *ring;
     struct vh_devring *dev;
 };
+
+/* Every layout: where the tests go through all of them. */
+static const uint64_t rig_layouts[] = {
+    0,
+    BIT(VH_RING_F_IN_ORDER),
+    BIT(VH_RING_F_PACKED),
+    BIT(VH_RING_F_PACKED) | BIT(VH_RING_F_IN_ORDER),
+};
+
+#define RIG_LAYOUTS (sizeof(rig_layouts) / sizeof(rig_layouts[0]))
+
+static inline bool rig_has(const struct rig *rig, unsigned feature)
+{
+    return rig->features >> feature & 1;
+}
 
 static inline uint64_t rig_gpa(const struct rig *rig, const void *hva)
 {
@@ -127,6 +145,9 @@ static inline void rig_init(struct rig *rig, uint32_t size, uint64_t features,
     at += rig_round(sizes.driver);
     rig->used = (void *)(rig->mem + at);
     at += rig_round(sizes.device);
+    rig->packed = (void *)rig->desc;
+    rig->driver_event = (void *)rig->avail;
+    rig->device_event = (void *)rig->used;
     rig->tables = (void *)(rig->mem + at);
     at += rig_round(tables_len);
     rig->data = rig->mem + at;
