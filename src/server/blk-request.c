@@ -15,32 +15,12 @@
 #include <string.h>
 #include <linux/virtio_blk.h>
 
+#include "server/iov.h"
 #include "server/server.h"
 
 #define SECTOR 512u
 #define HEADER_LEN 16u
 #define RANGE_LEN 16u
-
-/* Copies @len bytes off the front of a vector, which moves on. */
-static bool take(struct iovec **iov, unsigned *n, void *to, size_t len)
-{
-    char *at = to;
-
-    while (len > 0 && *n > 0) {
-        size_t step = (*iov)->iov_len < len ? (*iov)->iov_len : len;
-
-        memcpy(at, (*iov)->iov_base, step);
-        at += step;
-        len -= step;
-        (*iov)->iov_base = (char *)(*iov)->iov_base + step;
-        (*iov)->iov_len -= step;
-        if ((*iov)->iov_len == 0) {
-            (*iov)++;
-            (*n)--;
-        }
-    }
-    return len == 0;
-}
 
 /* Takes the last byte off a vector. */
 static uint8_t *take_status(struct iovec *iov, unsigned *n)
@@ -114,10 +94,11 @@ static void range(struct vh_blk *blk, struct vh_blk_request *req,
                   struct iovec *iov, unsigned n)
 {
     struct virtio_blk_discard_write_zeroes r;
+    struct vh_iov data = { iov, n };
     uint32_t flags;
 
     if (blk->options.read_only || total(iov, n) != RANGE_LEN ||
-        !take(&iov, &n, &r, sizeof(r))) {
+        !vh_iov_take(&data, &r, sizeof(r))) {
         vh_blk_finish(blk, req, VIRTIO_BLK_S_IOERR);
         return;
     }
@@ -174,15 +155,15 @@ const char *vh_blk_serve(struct vhost_server_device *device,
 {
     struct vh_blk *blk = (struct vh_blk *)device;
     struct vh_blk_request *req = &blk->queues[queue->index].requests[chain->id];
-    struct iovec *out = chain->iov;
+    struct vh_iov out = { chain->iov, chain->n_out };
     struct iovec *in = chain->iov + chain->n_out;
-    unsigned n_out = chain->n_out, n_in = chain->n_in;
+    unsigned n_in = chain->n_in;
     struct virtio_blk_outhdr header;
 
     if (n_in == 0) {
         return "a request without room for its status";
     }
-    if (!take(&out, &n_out, &header, HEADER_LEN)) {
+    if (!vh_iov_take(&out, &header, HEADER_LEN)) {
         return "a request with a header of less than 16 bytes";
     }
     req->queue = queue;
@@ -193,6 +174,6 @@ const char *vh_blk_serve(struct vhost_server_device *device,
     /* Without FLUSH a driver has no way to ask for it (5.2.6.2). */
     req->durable = !(queue->srv->session.features >> VIRTIO_BLK_F_FLUSH & 1);
     req->status = take_status(in, &n_in);
-    dispatch(blk, req, le64toh(header.sector), out, n_out, in, n_in);
+    dispatch(blk, req, le64toh(header.sector), out.iov, out.n, in, n_in);
     return NULL;
 }

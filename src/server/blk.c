@@ -13,6 +13,7 @@
 #include <linux/fs.h>
 #include <linux/virtio_blk.h>
 
+#include "server/queue.h"
 #include "util/error.h"
 #include "util/fd.h"
 #include "wire/proto.h"
@@ -197,6 +198,7 @@ static int blk_open(struct vhost_server_device *device,
     }
     device->what = blk->path;
     device->n_queues = blk->options.queues;
+    device->n_queues_told = device->n_queues;
     device->queue_size_max = blk->options.queue_size;
     device->features = BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) |
                        BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_TOPOLOGY) |
@@ -238,11 +240,12 @@ static void blk_get_config(struct vhost_server_device *device, uint8_t *config,
     memcpy(config, &c, sizeof(c) < size ? sizeof(c) : size);
 }
 
-static int blk_queue_start(struct vhost_server_device *device, unsigned queue,
-                           uint32_t size)
+static int blk_queue_start(struct vhost_server_device *device,
+                           struct vh_squeue *queue)
 {
-    struct vh_blk_queue *q = &blk_of(device)->queues[queue];
+    struct vh_blk_queue *q = &blk_of(device)->queues[queue->index];
     struct vh_blk_request *requests;
+    uint32_t size = queue->size;
 
     if (q->n == size) {
         return 0;

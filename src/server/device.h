@@ -24,9 +24,15 @@ struct vh_server_device_ops {
     /** @get_config: @size bytes of the configuration space, zero filled */
     void (*get_config)(struct vhost_server_device *device, uint8_t *config,
                        uint32_t size);
-    /** @queue_start: ready for a ring of @size entries; 0 or -ENOMEM */
-    int (*queue_start)(struct vhost_server_device *device, unsigned queue,
-                       uint32_t size);
+    /**
+     * @queue_start: ready for a ring of queue->size entries, under the features
+     *     of the session
+     * Return 0, -ENOMEM, or -EINVAL, with session.why.
+     */
+    int (*queue_start)(struct vhost_server_device *device,
+                       struct vh_squeue *queue);
+    /** @reset: forget what a driver has told; no queue runs; or NULL */
+    void (*reset)(struct vhost_server_device *device);
     /**
      * @serve: take a buffer, whose iovecs may change after the call
      * Return NULL, or in words what is wrong with it: the ring is broken then.
@@ -51,11 +57,40 @@ struct vh_server_device_ops {
     bool (*arm)(struct vhost_server_device *device);
 };
 
+/*
+ * Queues that are fed: their buffers stay in the ring until something comes
+ * from outside that is to lie in them.
+ */
+struct vh_server_input_ops {
+    /** @is_fed: is it one, under the features that queue_start() saw? */
+    bool (*is_fed)(struct vhost_server_device *device, unsigned queue);
+    /** @fd: that gives an edge when input comes; -1: none */
+    int (*fd)(struct vhost_server_device *device, unsigned queue);
+    /** @wake: it did.  Return false if there was input before */
+    bool (*wake)(struct vhost_server_device *device, unsigned queue);
+    /**
+     * @feed: the queue's turn: take buffers by vh_squeue_take() for what there
+     *     is, and complete them
+     * Return true if anything was done.
+     */
+    bool (*feed)(struct vhost_server_device *device, struct vh_squeue *queue);
+    /** @has_input: there is some, or may be: what feed() missed is buffers */
+    bool (*has_input)(struct vhost_server_device *device, unsigned queue);
+    /**
+     * @stop: the ring goes away
+     * Return how many buffers were taken and not completed: the last ones.
+     */
+    unsigned (*stop)(struct vhost_server_device *device,
+                     struct vh_squeue *queue);
+};
+
 /* What every device has; each one's own struct begins with it. */
 struct vhost_server_device {
     const struct vh_server_device_ops *ops;
-    uint64_t features; /* of its type; set by open */
+    const struct vh_server_input_ops *input; /* NULL: no queue is fed */
+    uint64_t features;                       /* of its type; set by open */
     unsigned n_queues;
+    unsigned n_queues_told; /* what GET_QUEUE_NUM answers */
     uint32_t queue_size_max;
     int event_fd;     /* an edge when reap() has something; -1: never */
     const char *what; /* for messages, set by open */

@@ -5,12 +5,21 @@
 #include <errno.h>
 
 #define STATUS_FEATURES_OK 8
+#define PACKED (UINT64_C(1) << VH_RING_F_PACKED)
 
 int vh_on_get_features(struct vhost_server *srv, struct vh_msg *msg,
                        struct vh_msg *reply)
 {
     vh_msg_init_u64(reply, msg->request, vh_server_features(srv));
     return 0;
+}
+
+/* Those of one layout mean nothing in the other. */
+static void forget_bases(struct vhost_server *srv)
+{
+    for (unsigned i = 0; i < srv->n_queues; i++) {
+        srv->queues[i].has_base = false;
+    }
 }
 
 int vh_on_set_features(struct vhost_server *srv, struct vh_msg *msg,
@@ -26,6 +35,10 @@ int vh_on_set_features(struct vhost_server *srv, struct vh_msg *msg,
     }
     if (features != srv->session.features) {
         vh_server_stop_queues(srv); /* they shape the rings */
+        vh_server_reset_device(srv);
+    }
+    if ((features ^ srv->session.features) & PACKED) {
+        forget_bases(srv);
     }
     srv->session.features = features;
     /* "Ring states": without the bit all rings are enabled. */
@@ -76,7 +89,7 @@ int vh_on_set_protocol_features(struct vhost_server *srv, struct vh_msg *msg,
 int vh_on_get_queue_num(struct vhost_server *srv, struct vh_msg *msg,
                         struct vh_msg *reply)
 {
-    vh_msg_init_u64(reply, msg->request, srv->n_queues);
+    vh_msg_init_u64(reply, msg->request, srv->device->n_queues_told);
     return 0;
 }
 

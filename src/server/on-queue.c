@@ -27,7 +27,7 @@ int vh_on_set_vring_num(struct vhost_server *srv, struct vh_msg *msg,
 
     (void)reply;
     if (!q || num > srv->device->queue_size_max ||
-        !vh_ring_size_is_valid(num, 0)) {
+        !vh_ring_size_is_valid(num, srv->session.features)) {
         return -EINVAL;
     }
     vh_squeue_stop(q);
@@ -57,13 +57,15 @@ int vh_on_set_vring_base(struct vhost_server *srv, struct vh_msg *msg,
                          struct vh_msg *reply)
 {
     struct vh_squeue *q = queue_of(srv, msg->payload.state.index);
+    bool packed = srv->session.features >> VH_RING_F_PACKED & 1;
 
     (void)reply;
-    if (!q || msg->payload.state.num > UINT16_MAX) {
+    if (!q || (!packed && msg->payload.state.num > UINT16_MAX)) {
         return -EINVAL;
     }
     vh_squeue_stop(q);
     q->base = msg->payload.state.num;
+    q->has_base = true;
     return 0;
 }
 
@@ -77,7 +79,7 @@ int vh_on_get_vring_base(struct vhost_server *srv, struct vh_msg *msg,
         return -EPROTO;
     }
     vh_squeue_unkick(q);
-    vh_msg_init_state(reply, msg->request, q->index, q->base);
+    vh_msg_init_state(reply, msg->request, q->index, vh_squeue_base(q));
     return 0;
 }
 

@@ -24,9 +24,6 @@
 #include "server/server.h"
 #include "util/fd.h"
 
-#define TURN 64    /* buffers in one turn, so that every queue gets its own */
-#define PIECES 256 /* of one buffer */
-
 void vh_squeue_init(struct vh_squeue *q, struct vhost_server *srv,
                     unsigned index)
 {
@@ -86,7 +83,7 @@ int vh_squeue_start(struct vh_squeue *q)
     struct vh_devring_config config = {
         .size = q->size,
         .features = q->srv->session.features,
-        .base = q->base,
+        .base = vh_squeue_base(q),
         .translate = vh_memory_translate,
         .translate_arg = &q->srv->memory,
     };
@@ -99,7 +96,7 @@ int vh_squeue_start(struct vh_squeue *q)
         q->srv->session.why = "its ring does not lie in memory";
         return -EINVAL;
     }
-    r = device->ops->queue_start(device, q->index, q->size);
+    r = device->ops->queue_start(device, q);
     if (r == 0) {
         r = vh_devring_new(&q->ring, &config);
     }
@@ -115,27 +112,53 @@ int vh_squeue_start(struct vh_squeue *q)
     q->active = true;
     q->pushed = false;
     q->n_lost = 0;
+    q->fed = device->input && device->input->is_fed(device, q->index);
     vh_devring_disable_kick(q->ring);
     return 0;
+}
+
+uint32_t vh_squeue_base(const struct vh_squeue *q)
+{
+    return q->has_base ? q->base : vh_ring_first_base(q->srv->session.features);
+}
+
+/*
+ * Without the buffers that were taken last and not used: the driver waits for
+ * them.  In a packed ring they begin where the next used descriptor goes.
+ */
+static uint32_t base_without(const struct vh_squeue *q, unsigned n_held)
+{
+    uint32_t base = vh_devring_base(q->ring);
+
+    if (n_held == 0) {
+        return base;
+    }
+    if (q->srv->session.features >> VH_RING_F_PACKED & 1) {
+        return base >> 16 | (base & UINT32_C(0xffff0000));
+    }
+    return (uint16_t)(base - n_held);
 }
 
 void vh_squeue_stop(struct vh_squeue *q)
 {
     struct vhost_server_device *device = q->srv->device;
+    unsigned n_held;
 
     if (!q->ring) {
         return;
     }
     vh_server_unwatch(q->srv, q->kick_fd);
+    n_held = q->fed ? device->input->stop(device, q) : 0;
     device->ops->submit(device);
-    while (q->ring->n_inflight > q->n_lost) {
+    while (q->ring->n_inflight > q->n_lost + n_held) {
         device->ops->reap(device, true);
     }
     /* Others' requests were reaped along with ours; no round will know. */
     for (unsigned i = 0; i < q->srv->n_queues; i++) {
         vh_squeue_publish(&q->srv->queues[i]);
     }
-    q->base = vh_devring_base(q->ring);
+    q->base = base_without(q, n_held);
+    q->has_base = true;
     vh_devring_free(q->ring);
     q->ring = NULL;
     q->active = false;
@@ -186,28 +209,49 @@ static void break_ring(struct vh_squeue *q, const char *why)
     ring_bell(&q->err);
 }
 
+void vh_squeue_break(struct vh_squeue *q, const char *why)
+{
+    q->n_lost++;
+    break_ring(q, why);
+}
+
+void vh_squeue_wake(struct vh_squeue *q)
+{
+    if (vh_squeue_is_running(q) && !q->active) {
+        vh_devring_disable_kick(q->ring);
+        q->active = true;
+    }
+}
+
+int vh_squeue_take(struct vh_squeue *q, struct vh_chain *chain)
+{
+    int r = vh_devring_pop(q->ring, chain);
+
+    if (r < 0) {
+        break_ring(q, q->ring->broken);
+    }
+    return r;
+}
+
 bool vh_squeue_serve(struct vh_squeue *q)
 {
     struct vhost_server_device *device = q->srv->device;
-    struct iovec iov[PIECES];
-    struct vh_chain chain = { .iov = iov, .iov_max = PIECES };
+    struct iovec iov[VH_SQUEUE_PIECES];
+    struct vh_chain chain = { .iov = iov, .iov_max = VH_SQUEUE_PIECES };
     unsigned n;
 
-    for (n = 0; n < TURN && q->active; n++) {
-        int r = vh_devring_pop(q->ring, &chain);
-        const char *why = r < 0 ? q->ring->broken : NULL;
+    if (q->fed) {
+        return device->input->feed(device, q);
+    }
+    for (n = 0; n < VH_SQUEUE_TURN && q->active; n++) {
+        int r = vh_squeue_take(q, &chain);
+        const char *why = r > 0 ? device->ops->serve(device, q, &chain) : NULL;
 
         if (r == 0) {
             break;
         }
-        if (r > 0) {
-            why = device->ops->serve(device, q, &chain);
-            if (why) {
-                q->n_lost++;
-            }
-        }
         if (why) {
-            break_ring(q, why);
+            vh_squeue_break(q, why);
         }
     }
     return n > 0;
@@ -231,7 +275,13 @@ void vh_squeue_publish(struct vh_squeue *q)
 
 bool vh_squeue_may_sleep(struct vh_squeue *q)
 {
+    struct vhost_server_device *device = q->srv->device;
+
     if (!q->active) {
+        return true;
+    }
+    if (q->fed && !device->input->has_input(device, q->index)) {
+        q->active = false; /* until the device wakes it */
         return true;
     }
     if (q->kick_fd < 0) {

@@ -14,6 +14,9 @@
 
 #include "ring/devring.h"
 
+#define VH_SQUEUE_TURN 64    /* buffers, so that every queue gets its turn */
+#define VH_SQUEUE_PIECES 256 /* of one buffer */
+
 struct vhost_server;
 
 /* An eventfd of the front end's, to write to. */
@@ -27,6 +30,7 @@ struct vh_squeue {
     unsigned index;
     uint32_t size;
     uint32_t base;
+    bool has_base; /* else it is that of a new ring */
     uint64_t desc; /* user addresses */
     uint64_t avail;
     uint64_t used;
@@ -38,6 +42,7 @@ struct vh_squeue {
     struct vh_sbell err;
     struct vh_devring *ring; /* NULL: not running */
     unsigned n_lost;         /* taken from it, and never to be answered */
+    bool fed;                /* see struct vh_server_input_ops */
     bool active;             /* takes part in the rounds */
     bool pushed;             /* something is to be published */
 };
@@ -68,6 +73,29 @@ void vh_squeue_unkick(struct vh_squeue *q);
 
 /** vh_squeue_set_bell() - replace it; @fd is given, -1: none */
 void vh_squeue_set_bell(struct vh_sbell *bell, int fd);
+
+/** vh_squeue_base() - where it would go on; while it does not run */
+uint32_t vh_squeue_base(const struct vh_squeue *q);
+
+/** vh_squeue_is_running() - it has a ring, and that is not broken */
+static inline bool vh_squeue_is_running(const struct vh_squeue *q)
+{
+    return q->ring && !q->ring->broken;
+}
+
+/** vh_squeue_wake() - back into the rounds, if it runs */
+void vh_squeue_wake(struct vh_squeue *q);
+
+/** vh_squeue_take() - a device takes the next buffer of a running queue
+ *
+ * Return: 1 taken, 0 none, -EPROTO if the queue is (now) broken.
+ */
+int vh_squeue_take(struct vh_squeue *q, struct vh_chain *chain);
+
+/** vh_squeue_break() - a buffer that was taken is not as it must be
+ * @why: constant words; the buffer is lost
+ */
+void vh_squeue_break(struct vh_squeue *q, const char *why);
 
 /** vh_squeue_serve() - its turn in a round
  *

@@ -77,6 +77,9 @@ static bool any_active(const struct vhost_server *srv)
  */
 static bool any_inflight(const struct vhost_server *srv)
 {
+    if (srv->device->event_fd < 0) {
+        return false;
+    }
     for (unsigned i = 0; i < srv->n_queues; i++) {
         if (srv->queues[i].ring && srv->queues[i].ring->n_inflight > 0) {
             return true;
@@ -124,13 +127,11 @@ static int on_session(struct vhost_server *srv, struct vhost_error **errp)
     return r < 0 ? event_failed(srv, "epoll_ctl", r, errp) : 0;
 }
 
-static void on_kick(struct vhost_server *srv, unsigned queue)
+/* One that has input already waits for buffers, and is woken by its kick. */
+static void on_input(struct vhost_server *srv, unsigned queue)
 {
-    struct vh_squeue *q = &srv->queues[queue];
-
-    if (q->ring && !q->ring->broken && !q->active) {
-        vh_devring_disable_kick(q->ring);
-        q->active = true;
+    if (srv->device->input->wake(srv->device, queue)) {
+        vh_squeue_wake(&srv->queues[queue]);
     }
 }
 
@@ -143,7 +144,10 @@ static int on_event(struct vhost_server *srv, uint64_t data,
     case VH_EVENT_SESSION:
         return on_session(srv, errp);
     case VH_EVENT_KICK:
-        on_kick(srv, (unsigned)data);
+        vh_squeue_wake(&srv->queues[(unsigned)data]);
+        return 0;
+    case VH_EVENT_INPUT:
+        on_input(srv, (unsigned)data);
         return 0;
     default: /* a round looks at the device in any case */
         return 0;

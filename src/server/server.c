@@ -41,6 +41,7 @@ uint64_t vh_server_features(const struct vhost_server *srv)
 {
     uint64_t features = BIT(VH_RING_F_INDIRECT_DESC) |
                         BIT(VH_RING_F_EVENT_IDX) | BIT(F_VERSION_1) |
+                        BIT(VH_RING_F_PACKED) | BIT(VH_RING_F_IN_ORDER) |
                         VH_F_PROTOCOL_FEATURES | srv->device->features;
 
     return features & ~srv->options.hide_features;
@@ -56,7 +57,8 @@ uint64_t vh_server_protocol_features(const struct vhost_server *srv)
 int vh_server_watch(struct vhost_server *srv, int fd, enum vh_server_event kind,
                     unsigned queue)
 {
-    bool edges = kind == VH_EVENT_KICK || kind == VH_EVENT_DEVICE;
+    bool edges = kind == VH_EVENT_KICK || kind == VH_EVENT_INPUT ||
+                 kind == VH_EVENT_DEVICE;
     struct epoll_event event = {
         .events = EPOLLIN | (edges ? (uint32_t)EPOLLET : 0),
         .data.u64 = (uint64_t)kind << 32 | queue,
@@ -92,11 +94,19 @@ void vh_server_restart_queues(struct vhost_server *srv)
     srv->session.why = NULL;
 }
 
+void vh_server_reset_device(struct vhost_server *srv)
+{
+    if (srv->device->ops->reset) {
+        srv->device->ops->reset(srv->device);
+    }
+}
+
 void vh_server_unkick_queues(struct vhost_server *srv)
 {
     for (unsigned i = 0; i < srv->n_queues; i++) {
         vh_squeue_unkick(&srv->queues[i]);
     }
+    vh_server_reset_device(srv);
 }
 
 static void copy_options(struct vhost_server *srv,
@@ -121,6 +131,24 @@ static int make_fds(struct vhost_server *srv)
     return vh_server_watch(srv, srv->again_fd, VH_EVENT_AGAIN, 0);
 }
 
+static int watch_device(struct vhost_server *srv)
+{
+    struct vhost_server_device *device = srv->device;
+    int r = 0;
+
+    if (device->event_fd >= 0) {
+        r = vh_server_watch(srv, device->event_fd, VH_EVENT_DEVICE, 0);
+    }
+    for (unsigned i = 0; device->input && r == 0 && i < srv->n_queues; i++) {
+        int fd = device->input->fd(device, i);
+
+        if (fd >= 0) {
+            r = vh_server_watch(srv, fd, VH_EVENT_INPUT, i);
+        }
+    }
+    return r;
+}
+
 static int server_init(struct vhost_server *srv, struct vhost_error **errp)
 {
     struct vhost_server_device *device = srv->device;
@@ -138,8 +166,8 @@ static int server_init(struct vhost_server *srv, struct vhost_error **errp)
         vh_squeue_init(&srv->queues[i], srv, i);
     }
     r = make_fds(srv);
-    if (r == 0 && device->event_fd >= 0) {
-        r = vh_server_watch(srv, device->event_fd, VH_EVENT_DEVICE, 0);
+    if (r == 0) {
+        r = watch_device(srv);
     }
     return r < 0 ? vh_error(errp, r, "epoll_create", VH_NO_QUEUE,
                             "can't make the server's fds: %s", strerror(-r))

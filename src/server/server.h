@@ -9,7 +9,8 @@
  *   on-config.c on-mem.c on-queue.c   the handlers, by topic
  *   memory.c     what the front end's memory is mapped as
  *   queue.c      one queue: its ring, and its turn in a round
- *   device.h     what a device is; blk.c and blk-io.c are one
+ *   device.h     what a device is; blk*.c are one, net*.c another
+ *   iov.c        buffers in pieces
  *
  * Work is done in rounds: every queue that may have buffers gives some to the
  * device, the device submits them together and hands back what is done, and
@@ -68,12 +69,13 @@ enum vh_server_event {
     VH_EVENT_SESSION,
     VH_EVENT_DEVICE,
     VH_EVENT_KICK,
+    VH_EVENT_INPUT,
     VH_EVENT_AGAIN,
 };
 
 /** vh_server_watch() - add an fd; 0 or a negative errno
  *
- * Kicks and the device give edges, and need not be read.
+ * Kicks, input and the device give edges, and need not be read.
  */
 int vh_server_watch(struct vhost_server *srv, int fd, enum vh_server_event kind,
                     unsigned queue);
@@ -124,6 +126,9 @@ void vh_server_stop_queues(struct vhost_server *srv);
  * Those whose rings do not lie in memory now wait until it comes back.
  */
 void vh_server_restart_queues(struct vhost_server *srv);
+
+/** vh_server_reset_device() - it forgets what the driver told; no queue runs */
+void vh_server_reset_device(struct vhost_server *srv);
 
 /** vh_server_unkick_queues() - a reset: all wait to be kicked again */
 void vh_server_unkick_queues(struct vhost_server *srv);

@@ -61,6 +61,7 @@ int vh_session_begin(struct vhost_server *srv, int fd)
         return r;
     }
     srv->session = (struct vh_session){ .sock = sock };
+    vh_server_reset_device(srv);
     vh_server_log(srv, "a front end has connected");
     return 0;
 }
@@ -73,6 +74,7 @@ void vh_session_end(struct vhost_server *srv, const char *why)
     for (unsigned i = 0; i < srv->n_queues; i++) {
         vh_squeue_reset(&srv->queues[i]);
     }
+    vh_server_reset_device(srv);
     vh_memory_clear(&srv->memory);
     vh_server_unwatch(srv, vh_sock_fd(srv->session.sock));
     vh_sock_free(srv->session.sock);

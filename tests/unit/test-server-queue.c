@@ -10,7 +10,12 @@
 #define AREA UINT64_C(0x8000)   /* of the ring's memory, for each queue */
 #define PAGES UINT64_C(0x20000) /* requests; what comes before is rings */
 #define BIT_EVENT_IDX (UINT64_C(1) << VH_RING_F_EVENT_IDX)
+#define PACKED (UINT64_C(1) << VH_RING_F_PACKED)
+#define IN_ORDER (UINT64_C(1) << VH_RING_F_IN_ORDER)
 #define FEATURES (RIG_VERSION_1 | VH_F_PROTOCOL_FEATURES | BIT_EVENT_IDX)
+
+/* The layout that all tests run with. */
+static uint64_t layout;
 
 struct queues {
     struct rig rig;
@@ -54,9 +59,9 @@ static struct queues *serve(void **state, uint64_t features)
     struct vh_mem_region all = rig_region();
     struct queues *q = *state;
 
-    q->features = features;
+    q->features = features | layout;
     rig_serve(&q->rig, NULL, &options, NULL);
-    rig_negotiate(&q->rig, features);
+    rig_negotiate(&q->rig, q->features);
     assert_int_equal(rig_set_table(&q->rig, &all, 1), 0);
     return q;
 }
@@ -82,6 +87,7 @@ static void new_ring(struct queues *q, uint32_t i)
         .desc = at,
         .driver = at + 0x1000,
         .device = at + 0x2000,
+        .base = vh_ring_first_base(q->features),
     };
 
     vh_ring_free(q->rings[i]);
@@ -102,7 +108,7 @@ static uint64_t enable(struct queues *q, uint32_t i, bool on)
 static void start(struct queues *q, uint32_t i)
 {
     new_ring(q, i);
-    describe(q, i, 0);
+    describe(q, i, vh_ring_first_base(q->features));
     assert_int_equal(set_kick(q, i), 0);
     if (q->features & VH_F_PROTOCOL_FEATURES) {
         assert_int_equal(enable(q, i, true), 0);
@@ -156,6 +162,12 @@ static bool reads(struct queues *q, uint32_t i)
     return is_answered(q, i);
 }
 
+/* Where a queue goes on after requests of three descriptors each. */
+static uint32_t base_after(uint32_t n)
+{
+    return layout & PACKED ? VH_PACKED_BASE_NEW + 3 * n * 0x10001 : n;
+}
+
 static bool was_called(struct queues *q, uint32_t i)
 {
     uint64_t n;
@@ -169,7 +181,7 @@ static void test_sees_what_was_there_before_its_kick(void **state)
     struct queues *q = serve(state, FEATURES);
 
     new_ring(q, 0);
-    describe(q, 0, 0);
+    describe(q, 0, vh_ring_first_base(q->features));
     assert_int_equal(enable(q, 0, true), 0);
     add_read(q, 0, 0);
     assert_false(is_answered(q, 0));
@@ -180,8 +192,12 @@ static void test_sees_what_was_there_before_its_kick(void **state)
 /* The driver's index may be anything, and passes 65535. */
 static void test_goes_on_past_the_end_of_the_circle(void **state)
 {
-    struct queues *q = serve(state, FEATURES);
+    struct queues *q;
 
+    if (layout & PACKED) {
+        skip(); /* it has no such index */
+    }
+    q = serve(state, FEATURES);
     start(q, 0);
     rig_get_base(&q->rig, 0);
     vh_ring_free(q->rings[0]);
@@ -202,6 +218,42 @@ static void test_goes_on_past_the_end_of_the_circle(void **state)
         assert_true(reads(q, 0));
     }
     assert_int_equal(rig_get_base(&q->rig, 0), 2);
+}
+
+/* Nobody gave it a base: it begins at the beginning, whatever the layout. */
+static void test_begins_where_a_new_ring_does(void **state)
+{
+    struct queues *q = serve(state, FEATURES);
+
+    assert_int_equal(rig_get_base(&q->rig, 0), base_after(0));
+    new_ring(q, 0);
+    assert_int_equal(rig_do_state(&q->rig, VH_SET_VRING_NUM, 0, SIZE), 0);
+    assert_int_equal(rig_set_addr(&q->rig, 0, RIG_USER, RIG_USER + 0x1000,
+                                  RIG_USER + 0x2000),
+                     0);
+    assert_int_equal(set_kick(q, 0), 0);
+    assert_int_equal(enable(q, 0, true), 0);
+    for (uint32_t i = 1; i <= 3; i++) {
+        assert_true(reads(q, 0));
+    }
+    assert_int_equal(rig_get_base(&q->rig, 0), base_after(3));
+}
+
+/* Only a packed one may have a size that is no power of two. */
+static void test_sizes_and_bases_are_those_of_the_layout(void **state)
+{
+    struct queues *q = serve(state, FEATURES);
+    bool packed = layout & PACKED;
+
+    assert_int_equal(rig_do_state(&q->rig, VH_SET_VRING_NUM, 0, 17) == 0,
+                     packed);
+    assert_int_equal(
+        rig_do_state(&q->rig, VH_SET_VRING_BASE, 0, 0x80008000) == 0, packed);
+    assert_int_equal(rig_do_state(&q->rig, VH_SET_VRING_BASE, 0, 3), 0);
+    /* A place that the ring does not have. */
+    describe(q, 0, packed ? 0x80108010 : 3);
+    assert_int_equal(enable(q, 0, true), 0);
+    assert_int_equal(set_kick(q, 0) == 0, !packed);
 }
 
 /* One that is empty, and one that is full: it waits for neither. */
@@ -270,7 +322,7 @@ static void test_waits_for_its_memory_to_come_back(void **state)
     assert_false(is_answered(q, 0));
     assert_int_equal(rig_region_do(&q->rig, VH_ADD_MEM_REG, &rings), 0);
     assert_true(is_answered(q, 0));
-    assert_int_equal(rig_get_base(&q->rig, 0), 2);
+    assert_int_equal(rig_get_base(&q->rig, 0), base_after(2));
 }
 
 /* A broken queue is left alone, the others are not, and a restart heals it. */
@@ -364,6 +416,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_sees_what_was_there_before_its_kick),
         TEST(test_goes_on_past_the_end_of_the_circle),
+        TEST(test_begins_where_a_new_ring_does),
+        TEST(test_sizes_and_bases_are_those_of_the_layout),
         TEST(test_eventfds_that_block_do_not_block_it),
         TEST(test_kicks_of_a_stopped_queue_are_ignored),
         TEST(test_a_new_call_fd_is_the_one_that_is_rung),
@@ -374,5 +428,12 @@ int main(void)
         TEST(test_one_that_leaves_at_work_leaves_nothing),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const uint64_t layouts[] = { 0, IN_ORDER, PACKED, PACKED | IN_ORDER };
+    int failed = 0;
+
+    for (unsigned i = 0; i < 4; i++) {
+        layout = layouts[i];
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    }
+    return failed;
 }

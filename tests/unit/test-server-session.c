@@ -44,7 +44,7 @@ static void test_offers_what_a_disk_has(void **state)
     rig_serve(rig, NULL, &options, NULL);
     assert_int_equal(rig_get(rig, VH_GET_FEATURES),
                      F(2) | F(6) | F(9) | F(10) | F(12) | F(13) | F(14) |
-                         F(28) | F(29) | F(30) | F(32));
+                         F(28) | F(29) | F(30) | F(32) | F(34) | F(35));
     assert_int_equal(rig_get(rig, VH_GET_PROTOCOL_FEATURES), RIG_PROTOCOL);
     rig_negotiate(rig, FEATURES);
     assert_int_equal(rig_get(rig, VH_GET_QUEUE_NUM), 3);
@@ -82,7 +82,7 @@ test_features_not_offered_are_refused_and_cost_features_ok(void **state)
 {
     struct rig *rig = serve(state);
 
-    assert_int_not_equal(rig_do_u64(rig, VH_SET_FEATURES, FEATURES | F(34)), 0);
+    assert_int_not_equal(rig_do_u64(rig, VH_SET_FEATURES, FEATURES | F(36)), 0);
     assert_int_equal(rig_do_u64(rig, VH_SET_STATUS, 11), 0);
     assert_int_equal(rig_get(rig, VH_GET_STATUS), 3);
     assert_int_equal(rig_do_u64(rig, VH_SET_FEATURES, FEATURES), 0);
