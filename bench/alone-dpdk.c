@@ -53,7 +53,6 @@ static void start_eal(const char *socket, const struct alone_variant *v)
         "--force-max-simd-bitwidth=512",
         "--vdev",
         device,
-        getenv("ALONE_NO_HUGE") ? "--no-huge" : NULL,
         NULL,
     };
     int n = 0;
@@ -118,9 +117,6 @@ static const char *dpdk_open(const char *socket, const struct alone_variant *v)
     start_eal(socket, v);
     start_port();
     fflush(log_stream);
-    if (getenv("ALONE_LOG")) {
-        fputs(log_text, stderr);
-    }
     path_taken(" Tx path", tx, sizeof(tx));
     path_taken(" Rx path", rx, sizeof(rx));
     snprintf(what, sizeof(what), "%s; tx: %s; rx: %s", rte_version(), tx, rx);
