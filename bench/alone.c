@@ -6,8 +6,8 @@
  *
  * LAYOUT is split, split-in-order, packed or packed-in-order.  Prints a line:
  * for transmit, then for receive, cycles in the driver's calls, and with what a
- * program does around them; then how much of the core was ours, see core();
- * then in words what ran.
+ * program does around them; then what share of the figures is of times when the
+ * core was ours alone, see is_quiet(); then in words what ran.
  *
  * A cycle is one of the time stamp counter.  Each figure is the median over
  * many short pieces of the run: those during which something else ran on this
@@ -25,13 +25,18 @@
 #define BURSTS 64u /* of one piece */
 #define PIECES 512u
 #define WARM_UP 64u
+#define PATIENCE (16 * PIECES) /* for a quiet core: about a second */
+#define ADDITIONS 1000
 
 uint64_t alone_tick;
 
 struct figure {
     double driver;
     double all;
+    double quiet; /* the share of it that is of a quiet core */
 };
+
+typedef unsigned burst_fn(struct alone_device *device, struct alone_cost *cost);
 
 static int compare(const void *a, const void *b)
 {
@@ -59,16 +64,16 @@ static void measure_clock(void)
 }
 
 /*
- * How long independent additions take, beside dependent ones: a quarter to a
- * third where the core is ours.  If another thread shares its execution units
- * (a neighbour on the same core of the host, of which nothing else tells) it
- * is a half, and so is all the rest of the run slower.
+ * Is the core ours alone?  Independent additions then take a quarter to a third
+ * of the time of dependent ones; if another thread shares the execution units
+ * (a neighbour on the same core of the host, of which nothing else tells), a
+ * half, and everything else is slower as well.
  */
-static double core(void)
+static bool is_quiet(void)
 {
     uint64_t a = 0, b = 0, c = 0, d = 0, from = alone_now(), between, to;
 
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < ADDITIONS; i++) {
         __asm__ volatile("add $1, %0\n\tadd $1, %0\n\t"
                          "add $1, %0\n\tadd $1, %0\n\t"
                          "add $1, %0\n\tadd $1, %0\n\t"
@@ -76,7 +81,7 @@ static double core(void)
                          : "+r"(a));
     }
     between = alone_now();
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < ADDITIONS; i++) {
         __asm__ volatile("add $1, %0\n\tadd $1, %1\n\t"
                          "add $1, %2\n\tadd $1, %3\n\t"
                          "add $1, %0\n\tadd $1, %1\n\t"
@@ -84,8 +89,8 @@ static double core(void)
                          : "+r"(a), "+r"(b), "+r"(c), "+r"(d));
     }
     to = alone_now();
-    return (double)alone_spent(between, to) /
-           (double)alone_spent(from, between);
+    return (double)alone_spent(between, to) <
+           0.37 * (double)alone_spent(from, between);
 }
 
 static unsigned transmit(struct alone_device *device, struct alone_cost *cost)
@@ -106,28 +111,53 @@ static unsigned receive(struct alone_device *device, struct alone_cost *cost)
     return alone_front.receive(cost);
 }
 
-static struct figure measure(struct alone_device *device,
-                             unsigned (*burst)(struct alone_device *,
-                                               struct alone_cost *))
+static struct alone_cost measure_piece(struct alone_device *device,
+                                       burst_fn *burst, unsigned *np)
+{
+    struct alone_cost cost = { 0 };
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < BURSTS; k++) {
+        n += burst(device, &cost);
+    }
+    if (!n) {
+        errx(1, "nothing moves");
+    }
+    *np = n;
+    return cost;
+}
+
+/* Of the pieces before and after which the core was ours; if those are too few
+ * to tell, then of all. */
+static struct figure measure(struct alone_device *device, burst_fn *burst)
 {
     static double driver[PIECES], all[PIECES];
+    bool quiet, was_quiet = true, take_all = false;
+    unsigned n_quiet = 0, i = 0, n;
 
-    for (unsigned i = 0; i < WARM_UP + PIECES; i++) {
-        struct alone_cost cost = { 0 };
-        unsigned n = 0;
-
-        for (unsigned k = 0; k < BURSTS; k++) {
-            n += burst(device, &cost);
-        }
-        if (!n) {
-            errx(1, "nothing moves");
-        }
-        if (i >= WARM_UP) {
-            driver[i - WARM_UP] = (double)cost.driver / n;
-            all[i - WARM_UP] = (double)cost.all / n;
-        }
+    for (unsigned k = 0; k < WARM_UP; k++) {
+        measure_piece(device, burst, &n);
     }
-    return (struct figure){ median(driver, PIECES), median(all, PIECES) };
+    for (unsigned tried = 0; i < PIECES; tried++) {
+        struct alone_cost cost = measure_piece(device, burst, &n);
+
+        quiet = is_quiet();
+        driver[i] = (double)cost.driver / n;
+        all[i] = (double)cost.all / n;
+        if (quiet && was_quiet) {
+            n_quiet++;
+        }
+        if ((quiet && was_quiet) || take_all) {
+            i++;
+        } else if (tried == PATIENCE) {
+            take_all = true;
+            i = 0;
+            n_quiet = 0;
+        }
+        was_quiet = quiet;
+    }
+    return (struct figure){ median(driver, PIECES), median(all, PIECES),
+                            (double)n_quiet / PIECES };
 }
 
 static bool one_of(const char *what, const char *yes, const char *no)
@@ -173,7 +203,6 @@ int main(int argc, char **argv)
     char dir[] = "/tmp/alone-XXXXXX", path[64];
     struct figure tx, rx;
     const char *what;
-    double share[3];
 
     if (argc != 5) {
         errx(2, "usage: %s LAYOUT mergeable|plain scalar|vector CPU", argv[0]);
@@ -191,13 +220,10 @@ int main(int argc, char **argv)
     rmdir(dir);
     alone_step_quiet(&device);
     measure_clock();
-    share[0] = core();
     tx = measure(&device, transmit);
-    share[1] = core();
     rx = measure(&device, receive);
-    share[2] = core();
     printf("%.1f %.1f %.1f %.1f %.2f %s\n", tx.driver, tx.all, rx.driver,
-           rx.all, median(share, 3), what);
+           rx.all, tx.quiet < rx.quiet ? tx.quiet : rx.quiet, what);
     fflush(stdout);
     /* The front end is not closed: it and its device end with the process. */
     _exit(0);
