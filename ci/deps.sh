@@ -9,7 +9,8 @@ build="gcc pkgconf meson ninja-build liburing-dev libjson-c-dev
        linux-libc-dev systemtap-sdt-dev libcmocka-dev e2fsprogs"
 test="g++ clang libclang-rt-14-dev clang-format universal-ctags mandoc python3
       qemu-utils qemu-system-common mmdebstrap busybox-static strace
-      binutils xz-utils zstd util-linux kmod valgrind"
+      binutils xz-utils zstd util-linux kmod valgrind
+      dpdk-dev iproute2 iputils-ping"
 
 case ${1:-} in
 build) want=$build ;;

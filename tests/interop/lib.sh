@@ -14,10 +14,53 @@ peer() {
         --library-path "$root/usr/lib/x86_64-linux-gnu" "$root$program" "$@"
 }
 
-# in_background COMMAND…: ended when the test ends; $! is its pid
+# testpmd VERSION PREFIX MIB OPTIONS…: of DPDK 22.11 (this machine's) or 24.11,
+# without huge pages, its lcore 1 on the last processor.  Takes the place of the
+# shell that runs it, so that the pid is testpmd's.  --single-file-segments:
+# else a front end has more memory regions than vhost-user takes, and is silent.
+testpmd() {
+    local version=$1 prefix=$2 mib=$3
+    shift 3
+    set -- --lcores "(0,1)@$(($(nproc) - 1))" --no-huge --no-pci --no-shconf \
+        --no-telemetry --single-file-segments -m "$mib" --file-prefix="$prefix" "$@"
+    if [ "$version" = 22.11 ]; then
+        exec dpdk-testpmd "$@"
+    fi
+    local libs=$root/usr/lib/x86_64-linux-gnu
+    exec "$root/lib64/ld-linux-x86-64.so.2" --library-path "$libs" \
+        "$root/usr/bin/dpdk-testpmd" -d "$(echo "$libs"/dpdk/pmds-*)" "$@"
+}
+
+# testpmd_count LOG PORT RX|TX: packets of a port, as testpmd tells at its end
+testpmd_count() {
+    awk -v port="port $2 " -v want="$3-packets:" '
+        /Forward statistics for/ { here = index($0, port) > 0 }
+        /Accumulated/ { here = 0 }
+        here { for (i = 1; i < NF; i++) if ($i == want) { print $(i + 1); exit } }' "$1"
+}
+
+# in_background COMMAND…: ended when the test ends; $! is its pid, and what it
+# says is in $log
 in_background() {
-    "$@" >"$work/background.$((${#pids[@]})).log" 2>&1 </dev/null &
+    log=$work/background.${#pids[@]}.log
+    "$@" >"$log" 2>&1 </dev/null &
     pids+=($!)
+}
+
+# end PID: ends what in_background() started, and waits for it
+end() {
+    kill "$1" 2>/dev/null
+    wait "$1" 2>/dev/null
+}
+
+# within SECONDS COMMAND…: whether it becomes true in that time
+within() {
+    local until=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -le $until ] || return 1
+        sleep 0.1
+    done
 }
 
 # wait_for_socket PATH: at most 10 seconds
