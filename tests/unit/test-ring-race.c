@@ -3,30 +3,31 @@
  * The two sides of a ring in two threads.  The device copies what it reads to
  * where it writes, the driver checks each byte; both sleep whenever the ring
  * lets them, so that a lost notification is a sleep that does not end: a
- * minute of it fails the test.
+ * minute of it fails the test.  Of every layout.
  */
 #include "check.h"
 
-#include <poll.h>
+#include <errno.h>
 #include <pthread.h>
-#include <sched.h>
-#include <sys/eventfd.h>
+#include <semaphore.h>
 #include <sys/uio.h>
-#include <unistd.h>
+#include <time.h>
 
+#include "ring-duel.h"
 #include "ring-rig.h"
 #include "util/atomic.h"
 
 #define SIZE 16
 #define WORDS 8 /* a buffer: so many to read, as many to write */
-#define LOST_MS 60000
+#define LOST_S 60
+#define N_DUELS 20000u
 
 struct race {
     struct rig rig;
     uint32_t n_total;
     bool wait;  /* sleep, or spin */
-    int kick;   /* the driver's doorbell */
-    int call;   /* the device's */
+    sem_t kick; /* the driver's doorbell */
+    sem_t call; /* the device's */
     bool ended; /* the driver has had all */
     bool device_failed;
 };
@@ -37,21 +38,18 @@ struct request {
     uint32_t number;
 };
 
-static void ring_bell(int fd)
-{
-    uint64_t one = 1;
-
-    (void)!write(fd, &one, sizeof(one));
-}
-
 /* False if nobody rings. */
-static bool sleep_on(int fd)
+static bool sleep_on(sem_t *bell)
 {
-    struct pollfd pfd = { .fd = fd, .events = POLLIN };
-    uint64_t count;
+    struct timespec until;
+    int r;
 
-    return poll(&pfd, 1, LOST_MS) == 1 &&
-           read(fd, &count, sizeof(count)) == sizeof(count);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LOST_S;
+    do {
+        r = sem_timedwait(bell, &until);
+    } while (r < 0 && errno == EINTR);
+    return r == 0;
 }
 
 static void copy_words(const struct vh_chain *chain)
@@ -78,7 +76,7 @@ static int device_turn(struct race *race)
         n++;
     }
     if (vh_devring_publish(race->rig.dev)) {
-        ring_bell(race->call);
+        sem_post(&race->call);
     }
     return r < 0 ? r : n;
 }
@@ -90,7 +88,7 @@ static bool device_rest(struct race *race)
     if (!race->wait) {
         vh_cpu_relax();
     } else if (!vh_devring_enable_kick(race->rig.dev)) {
-        slept = sleep_on(race->kick);
+        slept = sleep_on(&race->kick);
         vh_devring_disable_kick(race->rig.dev);
     }
     return slept;
@@ -105,7 +103,7 @@ static void *device_thread(void *arg)
 
         if (n < 0 || (n == 0 && !device_rest(race))) {
             vh_store_release(&race->device_failed, true);
-            ring_bell(race->call);
+            sem_post(&race->call);
             break;
         }
     }
@@ -142,7 +140,7 @@ static void driver_rest(struct race *race)
     if (!race->wait) {
         vh_cpu_relax();
     } else if (!vh_ring_enable_call(race->rig.ring)) {
-        assert_true(sleep_on(race->call));
+        assert_true(sleep_on(&race->call));
         vh_ring_disable_call(race->rig.ring);
     }
     assert_false(vh_load_acquire(&race->device_failed));
@@ -167,7 +165,7 @@ static void drive(struct race *race, struct request *reqs, unsigned n_reqs)
             send_request(race, idle[--n_idle], n_sent++);
         }
         if (vh_ring_publish(race->rig.ring)) {
-            ring_bell(race->kick);
+            sem_post(&race->kick);
         }
         n = vh_ring_take(race->rig.ring, used, 1 + rig_below(&random, SIZE));
         assert_true(n >= 0);
@@ -186,15 +184,16 @@ static void drive(struct race *race, struct request *reqs, unsigned n_reqs)
 static void run_race(uint64_t features, bool wait, uint32_t n_total)
 {
     bool indirect = features & BIT(VH_RING_F_INDIRECT_DESC);
+    bool packed = features & BIT(VH_RING_F_PACKED);
+    uint32_t base = packed ? VH_PACKED_BASE_NEW : 65500;
     struct race race = { .wait = wait, .n_total = n_total };
     struct request reqs[SIZE];
     pthread_t thread;
 
-    rig_init(&race.rig, SIZE, features, 65500);
+    rig_init(&race.rig, SIZE, features, base);
     race.rig.whole = true;
-    race.kick = eventfd(0, EFD_CLOEXEC);
-    race.call = eventfd(0, EFD_CLOEXEC);
-    assert_true(race.kick >= 0 && race.call >= 0);
+    assert_int_equal(sem_init(&race.kick, 0, 0), 0);
+    assert_int_equal(sem_init(&race.call, 0, 0), 0);
     for (unsigned i = 0; i < SIZE; i++) {
         reqs[i].out = (uint32_t *)race.rig.data + (size_t)(2 * WORDS * i);
         reqs[i].in = reqs[i].out + WORDS;
@@ -202,195 +201,67 @@ static void run_race(uint64_t features, bool wait, uint32_t n_total)
     assert_int_equal(pthread_create(&thread, NULL, device_thread, &race), 0);
     drive(&race, reqs, indirect ? SIZE : SIZE / 2);
     vh_store_release(&race.ended, true);
-    ring_bell(race.kick);
+    sem_post(&race.kick);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    close(race.kick);
-    close(race.call);
+    sem_destroy(&race.kick);
+    sem_destroy(&race.call);
     rig_cleanup(&race.rig);
+}
+
+static void race_layouts(uint64_t features, bool wait, uint32_t n_total)
+{
+    for (size_t i = 0; i < RIG_LAYOUTS; i++) {
+        run_race(rig_layouts[i] | features, wait, n_total);
+    }
 }
 
 static void test_sleepers_are_called_with_flags(void **state)
 {
     (void)state;
-    run_race(0, true, 70000);
+    race_layouts(0, true, 30000);
 }
 
 static void test_sleepers_are_called_with_event_index(void **state)
 {
     (void)state;
-    run_race(BIT(VH_RING_F_EVENT_IDX), true, 70000);
+    race_layouts(BIT(VH_RING_F_EVENT_IDX), true, 70000);
 }
 
 static void test_sleepers_are_called_with_indirect_tables(void **state)
 {
     (void)state;
-    run_race(BIT(VH_RING_F_EVENT_IDX) | BIT(VH_RING_F_INDIRECT_DESC), true,
-             70000);
+    race_layouts(BIT(VH_RING_F_EVENT_IDX) | BIT(VH_RING_F_INDIRECT_DESC), true,
+                 30000);
 }
 
 static void test_spinners_see_whole_buffers(void **state)
 {
     (void)state;
-    run_race(0, false, 200000);
-    run_race(BIT(VH_RING_F_INDIRECT_DESC), false, 200000);
+    race_layouts(0, false, 100000);
+    race_layouts(BIT(VH_RING_F_INDIRECT_DESC), false, 100000);
 }
 
-/*
- * One side publishes while the other goes to sleep, again and again, at the
- * same moment as nearly as can be.  Either the one is told to call, or the
- * other that there is more: if neither, the sleeper has been missed.
- */
-struct duel {
-    struct rig rig;
-    void (*load)(struct rig *rig); /* makes ready what publish() shows */
-    bool (*publish)(struct rig *rig);
-    bool (*sleep)(struct rig *rig);
-    void (*clear)(struct rig *rig);
-    bool more;
-    uint32_t go;
-    uint32_t done;
-};
-
-#define N_DUELS 100000u
-
-static void wait_for(const uint32_t *counter, uint32_t value)
+/* test-ring-barrier-*.c show what these find. */
+static void duel_layouts(const struct duel *kind)
 {
-    for (unsigned spins = 1; vh_load_acquire(counter) != value; spins++) {
-        if (spins % 1024 == 0) {
-            sched_yield();
-        }
-        vh_cpu_relax();
+    for (size_t i = 0; i < RIG_LAYOUTS; i++) {
+        uint64_t event = BIT(VH_RING_F_EVENT_IDX);
+
+        assert_int_equal(duel_run(kind, rig_layouts[i], N_DUELS), 0);
+        assert_int_equal(duel_run(kind, rig_layouts[i] | event, N_DUELS), 0);
     }
-}
-
-static void dawdle(uint64_t *random)
-{
-    for (uint32_t n = rig_below(random, 16); n > 0; n--) {
-        vh_cpu_relax();
-    }
-}
-
-static void *sleeper_thread(void *arg)
-{
-    struct duel *duel = arg;
-    uint64_t random = 1234567;
-
-    for (uint32_t i = 1; i <= N_DUELS; i++) {
-        wait_for(&duel->go, i);
-        dawdle(&random);
-        duel->more = duel->sleep(&duel->rig);
-        vh_store_release(&duel->done, i);
-    }
-    return NULL;
-}
-
-static void run_duels(struct duel *duel, uint64_t features)
-{
-    uint64_t random = 7654321;
-    uint32_t n_missed = 0;
-    pthread_t thread;
-
-    rig_init(&duel->rig, SIZE, features, 0);
-    vh_devring_disable_kick(duel->rig.dev);
-    vh_ring_disable_call(duel->rig.ring);
-    duel->go = duel->done = 0;
-    assert_int_equal(pthread_create(&thread, NULL, sleeper_thread, duel), 0);
-    for (uint32_t i = 1; i <= N_DUELS; i++) {
-        bool called;
-
-        duel->load(&duel->rig);
-        vh_store_release(&duel->go, i);
-        dawdle(&random);
-        called = duel->publish(&duel->rig);
-        wait_for(&duel->done, i);
-        n_missed += !called && !duel->more;
-        duel->clear(&duel->rig);
-    }
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_int_equal(n_missed, 0);
-    rig_cleanup(&duel->rig);
-}
-
-static void driver_loads(struct rig *rig)
-{
-    struct vh_sg sg = { rig_gpa(rig, rig->data), 1 };
-
-    assert_int_equal(vh_ring_add(rig->ring, &sg, 1, 0, rig), 0);
-}
-
-static void device_loads(struct rig *rig)
-{
-    struct iovec iov[1];
-    struct vh_chain chain = { .iov = iov, .iov_max = 1 };
-
-    driver_loads(rig);
-    vh_ring_publish(rig->ring);
-    assert_int_equal(vh_devring_pop(rig->dev, &chain), 1);
-    vh_devring_push(rig->dev, chain.id, 0);
-}
-
-static bool driver_fires(struct rig *rig)
-{
-    return vh_ring_publish(rig->ring);
-}
-
-static bool device_fires(struct rig *rig)
-{
-    return vh_devring_publish(rig->dev);
-}
-
-static bool driver_sleeps(struct rig *rig)
-{
-    return vh_ring_enable_call(rig->ring);
-}
-
-static bool device_sleeps(struct rig *rig)
-{
-    return vh_devring_enable_kick(rig->dev);
-}
-
-static void driver_clears(struct rig *rig)
-{
-    struct vh_ring_used used[1];
-
-    assert_int_equal(vh_ring_take(rig->ring, used, 1), 1);
-    vh_ring_disable_call(rig->ring);
-}
-
-static void device_clears(struct rig *rig)
-{
-    struct iovec iov[1];
-    struct vh_chain chain = { .iov = iov, .iov_max = 1 };
-
-    assert_int_equal(vh_devring_pop(rig->dev, &chain), 1);
-    vh_devring_push(rig->dev, chain.id, 0);
-    vh_devring_publish(rig->dev);
-    vh_devring_disable_kick(rig->dev);
-    driver_clears(rig);
 }
 
 static void test_a_device_that_falls_asleep_is_not_missed(void **state)
 {
-    struct duel duel = { .load = driver_loads,
-                         .publish = driver_fires,
-                         .sleep = device_sleeps,
-                         .clear = device_clears };
-
     (void)state;
-    run_duels(&duel, 0);
-    run_duels(&duel, BIT(VH_RING_F_EVENT_IDX));
+    duel_layouts(&duel_kick);
 }
 
 static void test_a_driver_that_falls_asleep_is_not_missed(void **state)
 {
-    struct duel duel = { .load = device_loads,
-                         .publish = device_fires,
-                         .sleep = driver_sleeps,
-                         .clear = driver_clears };
-
     (void)state;
-    run_duels(&duel, 0);
-    run_duels(&duel, BIT(VH_RING_F_EVENT_IDX));
+    duel_layouts(&duel_call);
 }
 
 struct scribbler {
