@@ -83,10 +83,10 @@ static inline void rig_init(struct rig *rig)
     assert_true(rig->mem != MAP_FAILED);
 }
 
-/* A server for one connection; @disk: NULL for the rig's own. */
-static inline void rig_serve(struct rig *rig, const char *disk,
-                             const struct vhost_server_blk_options *blk,
-                             const struct vhost_server_options *options)
+/* A server of a device for one connection. */
+static inline void rig_serve_device(struct rig *rig,
+                                    struct vhost_server_device *device,
+                                    const struct vhost_server_options *options)
 {
     struct vhost_server_options mine = { .size = sizeof(mine) };
     struct vhost_error *err = NULL;
@@ -99,11 +99,19 @@ static inline void rig_serve(struct rig *rig, const char *disk,
     mine.opaque = rig;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds),
                      0);
-    rig->server = vhost_server_new_fd(
-        fds[0], vhost_server_blk(disk ? disk : rig->disk, blk), &mine, &err);
+    rig->server = vhost_server_new_fd(fds[0], device, &mine, &err);
     assert_null(err);
     assert_non_null(rig->server);
     assert_int_equal(vh_sock_new(&rig->sock, fds[1]), 0);
+}
+
+/* The same for a disk; NULL for the rig's own. */
+static inline void rig_serve(struct rig *rig, const char *disk,
+                             const struct vhost_server_blk_options *blk,
+                             const struct vhost_server_options *options)
+{
+    rig_serve_device(rig, vhost_server_blk(disk ? disk : rig->disk, blk),
+                     options);
 }
 
 static inline void rig_stop(struct rig *rig)
