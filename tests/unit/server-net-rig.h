@@ -37,7 +37,7 @@ struct frame {
     uint8_t data[70000];
 };
 
-static int net_set_up(void **state)
+static inline int net_set_up(void **state)
 {
     struct net *n = calloc(1, sizeof(*n));
 
@@ -50,7 +50,7 @@ static int net_set_up(void **state)
     return 0;
 }
 
-static int net_tear_down(void **state)
+static inline int net_tear_down(void **state)
 {
     struct net *n = *state;
 
@@ -64,7 +64,7 @@ static int net_tear_down(void **state)
 }
 
 /* All but a new ring. */
-static void net_describe(struct net *n, uint32_t i, uint32_t base)
+static inline void net_describe(struct net *n, uint32_t i, uint32_t base)
 {
     uint64_t at = RIG_USER + i * AREA;
     struct rig *rig = &n->rig;
@@ -76,7 +76,7 @@ static void net_describe(struct net *n, uint32_t i, uint32_t base)
     assert_int_equal(rig_do_state(rig, VH_SET_VRING_ENABLE, i, 1), 0);
 }
 
-static void net_start(struct net *n, uint32_t i)
+static inline void net_start(struct net *n, uint32_t i)
 {
     uint8_t *at = n->rig.mem + i * AREA;
     struct vh_ring_config config = {
@@ -96,8 +96,8 @@ static void net_start(struct net *n, uint32_t i)
 }
 
 /* A device with one pair that runs, and more if @pairs is 2. */
-static struct net *net_serve(void **state, const char *peer, unsigned pairs,
-                             uint64_t features)
+static inline struct net *net_serve(void **state, const char *peer,
+                                    unsigned pairs, uint64_t features)
 {
     struct vhost_server_net_options options = { .size = sizeof(options),
                                                 .pairs = pairs,
@@ -115,7 +115,7 @@ static struct net *net_serve(void **state, const char *peer, unsigned pairs,
     return n;
 }
 
-static void net_kick(struct net *n, uint32_t i)
+static inline void net_kick(struct net *n, uint32_t i)
 {
     vh_ring_publish(n->rings[i]);
     assert_int_equal(write(n->kick[i], &(uint64_t){ 1 }, 8), 8);
@@ -123,7 +123,8 @@ static void net_kick(struct net *n, uint32_t i)
 }
 
 /* Room for frames, in buffers one behind the other. */
-static void net_post(struct net *n, uint32_t pair, unsigned count, uint32_t len)
+static inline void net_post(struct net *n, uint32_t pair, unsigned count,
+                            uint32_t len)
 {
     for (unsigned i = 0; i < count; i++) {
         uint64_t at = ROOM + pair * ROOM_SIZE + n->posted[pair];
@@ -138,7 +139,7 @@ static void net_post(struct net *n, uint32_t pair, unsigned count, uint32_t len)
 }
 
 /* Bytes that tell a frame and a place in it from others. */
-static void net_fill(uint8_t *frame, uint32_t len, uint32_t seed)
+static inline void net_fill(uint8_t *frame, uint32_t len, uint32_t seed)
 {
     for (uint32_t i = 0; i < len; i++) {
         frame[i] = (uint8_t)(seed * 31 + i * 7 + (i >> 8));
@@ -149,9 +150,9 @@ static void net_fill(uint8_t *frame, uint32_t len, uint32_t seed)
  * Send a frame, cut into pieces: @cuts are their lengths up to a 0, what is
  * left is the last one.
  */
-static void net_send_cut(struct net *n, uint32_t pair,
-                         const struct virtio_net_hdr_v1 *header, uint32_t len,
-                         const uint32_t *cuts)
+static inline void net_send_cut(struct net *n, uint32_t pair,
+                                const struct virtio_net_hdr_v1 *header,
+                                uint32_t len, const uint32_t *cuts)
 {
     static const struct virtio_net_hdr_v1 none;
     uint32_t i = 2 * pair + 1, total = HEADER + len, at = 0;
@@ -170,14 +171,15 @@ static void net_send_cut(struct net *n, uint32_t pair,
     net_kick(n, i);
 }
 
-static void net_send(struct net *n, uint32_t pair,
-                     const struct virtio_net_hdr_v1 *header, uint32_t len)
+static inline void net_send(struct net *n, uint32_t pair,
+                            const struct virtio_net_hdr_v1 *header,
+                            uint32_t len)
 {
     net_send_cut(n, pair, header, len, (const uint32_t[]){ 0 });
 }
 
 /* How many sent buffers came back? */
-static unsigned net_sent(struct net *n, uint32_t pair)
+static inline unsigned net_sent(struct net *n, uint32_t pair)
 {
     struct vh_ring_used used[SIZE];
     int r = vh_ring_take(n->rings[2 * pair + 1], used, SIZE);
@@ -190,7 +192,8 @@ static unsigned net_sent(struct net *n, uint32_t pair)
 }
 
 /* The next frame; false if there is none. */
-static bool net_receive(struct net *n, uint32_t pair, struct frame *frame)
+static inline bool net_receive(struct net *n, uint32_t pair,
+                               struct frame *frame)
 {
     struct vh_ring *ring = n->rings[2 * pair];
     struct vh_ring_used used;
@@ -221,8 +224,8 @@ static bool net_receive(struct net *n, uint32_t pair, struct frame *frame)
 }
 
 /* The next frame is the one that was sent with this length. */
-static void net_expect(struct net *n, uint32_t pair, uint32_t len,
-                       unsigned n_buffers)
+static inline void net_expect(struct net *n, uint32_t pair, uint32_t len,
+                              unsigned n_buffers)
 {
     static struct frame frame;
     static uint8_t want[70000];
@@ -234,7 +237,7 @@ static void net_expect(struct net *n, uint32_t pair, uint32_t len,
     assert_int_equal(frame.header.num_buffers, n_buffers);
 }
 
-static bool net_is_silent(struct net *n, uint32_t pair)
+static inline bool net_is_silent(struct net *n, uint32_t pair)
 {
     static struct frame frame;
 
