@@ -66,7 +66,7 @@ struct vh_server_input_ops {
     bool (*is_fed)(struct vhost_server_device *device, unsigned queue);
     /** @fd: that gives an edge when input comes; -1: none */
     int (*fd)(struct vhost_server_device *device, unsigned queue);
-    /** @wake: it did.  Return false if there was input before */
+    /** @wake: it did.  Return false if other input waits for buffers still */
     bool (*wake)(struct vhost_server_device *device, unsigned queue);
     /**
      * @feed: the queue's turn: take buffers by vh_squeue_take() for what there
@@ -74,7 +74,7 @@ struct vh_server_input_ops {
      * Return true if anything was done.
      */
     bool (*feed)(struct vhost_server_device *device, struct vh_squeue *queue);
-    /** @has_input: there is some, or may be: what feed() missed is buffers */
+    /** @has_input: feed() had some, and missed buffers */
     bool (*has_input)(struct vhost_server_device *device, unsigned queue);
     /**
      * @stop: the ring goes away

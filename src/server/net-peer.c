@@ -8,7 +8,8 @@
  *   null     nowhere
  *   source   the same frame for ever
  *
- * A tap gives edges: pair->readable stays set until a read finds nothing.
+ * A tap gives edges: a queue leaves the rounds only after a read that found
+ * nothing, or with a frame that waits for buffers.
  * One with several queues spreads flows over those that are attached: they are
  * those that the driver receives from, or frames would vanish in the others.
  */
@@ -168,7 +169,6 @@ static bool receive_from_tap(struct vh_net *net, struct vh_squeue *q)
     if (len < 0 && errno == EBADFD) {
         tap_is_gone(net, q);
     }
-    pair->readable = len > 0;
     if (len < VH_NET_HEADER) {
         return false;
     }
@@ -196,7 +196,6 @@ static void rearrange_tap(struct vh_net *net)
             vh_tap_attach(pair->fd, wanted) == 0) {
             pair->attached = wanted;
         }
-        pair->readable |= wanted;
     }
 }
 

@@ -279,16 +279,12 @@ static bool net_has_input(struct vhost_server_device *device, unsigned queue)
     const struct vh_net *net = vh_net_of(device);
     const struct vh_net_pair *pair = &net->pairs[queue / 2];
 
-    return queue / 2 < vh_net_pairs_in_use(net) &&
-           (pair->has_frame || pair->readable);
+    return queue / 2 < vh_net_pairs_in_use(net) && pair->has_frame;
 }
 
 static bool net_wake(struct vhost_server_device *device, unsigned queue)
 {
-    bool before = net_has_input(device, queue);
-
-    vh_net_of(device)->pairs[queue / 2].readable = true;
-    return !before;
+    return !vh_net_of(device)->pairs[queue / 2].has_frame;
 }
 
 static bool net_feed(struct vhost_server_device *device,

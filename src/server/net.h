@@ -56,7 +56,6 @@ struct vh_net_pair {
     struct iovec iov; /* of frame */
     /* Of a tap: */
     int fd;
-    bool readable; /* there may be frames in it */
     bool attached; /* the tap gives frames to this queue of it */
     uint8_t *bounce;
 };

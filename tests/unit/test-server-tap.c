@@ -184,7 +184,9 @@ static void test_a_reset_forgets_frames(void **state)
     struct net *n = tap_serve(state, 1, MERGEABLE);
     static struct frame frame;
 
-    host_send(100, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        host_send(100, 1);
+    }
     rig_turn(&n->rig);
     assert_int_equal(rig_do_u64(&n->rig, VH_SET_STATUS, 0), 0);
     net_start(n, 0);
