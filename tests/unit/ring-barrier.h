@@ -41,7 +41,7 @@ static bool no_enable_barrier;
 
 #include "ring-duel.h"
 
-#define N_WITH 20000u
+#define N_WITH 2000u
 #define N_WITHOUT 2000000u
 
 static uint32_t duel(bool publish, uint64_t more, uint32_t n_rounds)
@@ -64,7 +64,8 @@ static bool cannot_race(void)
 {
     cpu_set_t set;
 
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer) || \
+    defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
     return true;
 #endif
     return sched_getaffinity(0, sizeof(set), &set) < 0 || CPU_COUNT(&set) < 2;

@@ -21,7 +21,7 @@
 #define SIZE 16
 #define WORDS 8 /* a buffer: so many to read, as many to write */
 #define LOST_S 60
-#define N_DUELS 10000u
+#define N_DUELS 40000u
 
 struct race {
     struct rig rig;
