@@ -290,18 +290,7 @@ void vhost_blk_free(struct vhost_blk *disk, void *buf)
 int vhost_blk_map(struct vhost_blk *disk, void *addr, size_t size, int fd,
                   uint64_t fd_offset, struct vhost_error **errp)
 {
-    if (disk->device.dev.state == VHOST_DEV_LOST) {
-        return vh_error(errp, -ENOTCONN, "map", VH_NO_QUEUE,
-                        "the back end is gone, and sees no memory any more");
-    }
-    return vh_pool_map(disk->device.pool,
-                       &(struct vhost_memory_section){
-                           .size = size,
-                           .hva = addr,
-                           .fd = fd,
-                           .fd_offset = fd_offset,
-                       },
-                       errp);
+    return vh_device_map(&disk->device, addr, size, fd, fd_offset, errp);
 }
 
 int vhost_blk_unmap(struct vhost_blk *disk, void *addr,

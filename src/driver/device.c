@@ -112,7 +112,11 @@ static int negotiate(struct vh_device *device, struct vhost_error **errp)
     for (const int *bit = bits; *bit != VHOST_INVALID_FEATURE_BIT; bit++) {
         wanted |= UINT64_C(1) << *bit;
     }
-    device->features = vhost_get_features(&device->dev, bits, wanted);
+    device->offered = vhost_get_features(&device->dev, bits, wanted);
+    device->features = device->offered;
+    if (device->spec.trim) {
+        device->features = device->spec.trim(device, device->offered);
+    }
     if (!vh_device_has(device, F_VERSION_1)) {
         return vh_error(errp, -ENOTSUP, "open", VH_NO_QUEUE,
                         "the device has no VIRTIO_F_VERSION_1: devices older "
@@ -263,6 +267,28 @@ void vh_device_close(struct vh_device *device, bool busy)
     free(device->queues);
     free(device->rings);
     free(device->vqs);
+}
+
+int vh_device_map(struct vh_device *device, void *addr, size_t size, int fd,
+                  uint64_t fd_offset, struct vhost_error **errp)
+{
+    if (device->dev.state == VHOST_DEV_LOST) {
+        return vh_error(errp, -ENOTCONN, "map", VH_NO_QUEUE,
+                        "the back end is gone, and sees no memory any more");
+    }
+    return vh_pool_map(device->pool,
+                       &(struct vhost_memory_section){
+                           .size = size,
+                           .hva = addr,
+                           .fd = fd,
+                           .fd_offset = fd_offset,
+                       },
+                       errp);
+}
+
+bool vh_device_has_config(const struct vh_device *device)
+{
+    return vh_user_has(device->user, VH_PF_CONFIG);
 }
 
 int vh_device_dispatch(struct vh_device *device, struct vhost_error **errp)

@@ -26,6 +26,7 @@
  * struct vh_device_spec - what a class driver, and its user, want
  * @device_id: virtio device type
  * @feature_bits: that the driver can use; ended by VHOST_INVALID_FEATURE_BIT
+ * @trim: of the features that the device offers, those to take; or NULL: all
  * @queues: how many, not 0
  * @num_queues: of those that the back end counts; 0: it is not asked
  * @queue_size: entries of each
@@ -40,6 +41,7 @@
 struct vh_device_spec {
     uint32_t device_id;
     const int *feature_bits;
+    uint64_t (*trim)(struct vh_device *device, uint64_t features);
     unsigned queues;
     unsigned num_queues;
     uint32_t queue_size;
@@ -62,6 +64,7 @@ struct vh_device {
     struct vhost_vdev_queue *rings;
     struct vh_virtq *queues; /* spec.queues of them, once started */
     struct vh_device_spec spec;
+    uint64_t offered;  /* of the feature_bits */
     uint64_t features; /* as negotiated */
     bool config_changed;
     int control_fd; /* of our own; its hang-up: the back end is gone */
@@ -122,11 +125,18 @@ void vh_device_close(struct vh_device *device, bool busy);
  */
 int vh_device_dispatch(struct vh_device *device, struct vhost_error **errp);
 
+/** vh_device_map() - see vhost_blk_map() */
+int vh_device_map(struct vh_device *device, void *addr, size_t size, int fd,
+                  uint64_t fd_offset, struct vhost_error **errp);
+
 /** vh_device_has() - was a feature negotiated? */
 static inline bool vh_device_has(const struct vh_device *device, unsigned bit)
 {
     return (device->features >> bit) & 1;
 }
+
+/** vh_device_has_config() - does it tell its configuration? */
+bool vh_device_has_config(const struct vh_device *device);
 
 /** vh_device_is_gone() - is the back end known to be gone? */
 static inline bool vh_device_is_gone(const struct vh_device *device)

@@ -8,8 +8,9 @@
  *
  * A used descriptor is written over one that was popped: over the first of
  * the buffer that would be due there, which need not be the buffer returned.
- * Of those written since the last publish(), the first one's flags are kept
- * back; a driver looks in ring order, and sees none of the others before.
+ * Of those written since the last publish(), the first one's word with the
+ * flags is kept back; a driver looks in ring order, and sees none of the others
+ * before.
  *
  * The driver's ids are checked against slots of ours: a buffer is out if its
  * slot counts descriptors.  To give an id out twice would hand one buffer to
@@ -32,7 +33,7 @@ struct packed_devring {
     struct vh_packed_pos avail;
     struct vh_packed_pos used;
     struct vh_packed_desc *first; /* of those not published */
-    uint16_t first_flags;         /* kept back until then */
+    uint64_t first_rest;          /* its second word, kept back until then */
     uint32_t n_new_desc;          /* written, and not published */
     uint32_t n_out_desc;          /* popped, and not written back */
     uint32_t kick_event;          /* what is in the device area */
@@ -114,9 +115,7 @@ static void write_used(struct packed_devring *p, uint16_t id, uint32_t len,
     flags |= len > 0 ? VH_DESC_F_WRITE : 0;
     if (p->n_new_desc == 0) {
         p->first = desc;
-        p->first_flags = flags;
-        VH_WRITE_ONCE(desc->len, vh_le32(len));
-        VH_WRITE_ONCE(desc->id, vh_le16(id));
+        p->first_rest = vh_packed_word(len, id, flags);
     } else {
         VH_WRITE_ONCE(*vh_packed_rest(desc), vh_packed_word(len, id, flags));
     }
@@ -171,7 +170,7 @@ static bool packed_publish(struct vh_devring *ring)
     }
     p->n_new_desc = 0;
     /* The buffers' contents and the other used descriptors, before this. */
-    vh_store_release(&p->first->flags, vh_le16(p->first_flags));
+    vh_store_release(vh_packed_rest(p->first), p->first_rest);
     /*
      * Our flags before our reading of the driver's wish; against the driver,
      * which writes its wish before it reads our flags for the last time.  One

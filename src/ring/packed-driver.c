@@ -9,7 +9,7 @@
  *
  * Each prepared descriptor is written with its final flags, but for the first
  * one: a device looks at descriptors in ring order, so that those behind stay
- * unseen until publish() writes the flags of that one (2.8.21.1).
+ * unseen until publish() writes the word with the flags of that one (2.8.21.1).
  *
  * The device overwrites descriptors, so everything that the driver relies on
  * is in slots of its own, known by buffer id.  A buffer that is not in flight
@@ -42,7 +42,7 @@ struct packed_ring {
     struct vh_packed_pos next;
     struct vh_packed_pos used;
     struct vh_packed_desc *first; /* of those not published */
-    uint16_t first_flags;         /* kept back until then */
+    uint64_t first_rest;          /* its second word, kept back until then */
     uint16_t free_id;             /* no meaning if n_free is 0 */
     uint32_t n_new_desc;          /* prepared, and not published */
     uint32_t n_new;               /* the same, in buffers */
@@ -72,7 +72,7 @@ static uint16_t next_id(const struct packed_ring *p)
     return p->in_order ? p->next.at : p->free_id;
 }
 
-/* Writes a descriptor at a place; the first of a batch without its flags. */
+/* Writes a descriptor at a place; of the first of a batch only the address. */
 static void put_desc(struct packed_ring *p, struct vh_packed_pos pos,
                      uint64_t addr, uint64_t rest)
 {
@@ -81,11 +81,9 @@ static void put_desc(struct packed_ring *p, struct vh_packed_pos pos,
     vh_packed_store_addr(desc, addr);
     if (p->n_new_desc == 0 && pos.at == p->next.at) {
         p->first = desc;
-        p->first_flags = vh_packed_flags(vh_le64(rest));
-        desc->len = (uint32_t)rest;
-        desc->id = (uint16_t)(rest >> 32);
+        p->first_rest = rest;
     } else {
-        *vh_packed_rest(desc) = rest;
+        VH_WRITE_ONCE(*vh_packed_rest(desc), rest);
     }
 }
 
@@ -217,8 +215,8 @@ put_some(struct packed_ring *p, const struct vh_ring_buf *bufs, unsigned n,
         slot->n_desc = 1;
         id = slot->next;
         vh_packed_store_addr(&desc[pos.at], bufs[i].addr);
-        *vh_packed_rest(&desc[pos.at]) =
-            vh_packed_word(bufs[i].len, this, flags);
+        VH_WRITE_ONCE(*vh_packed_rest(&desc[pos.at]),
+                      vh_packed_word(bufs[i].len, this, flags));
         if (++pos.at == size) {
             pos = (struct vh_packed_pos){ 0, !pos.wrap };
             flags ^= VH_PACKED_F_BOTH;
@@ -274,7 +272,7 @@ static bool packed_publish(struct vh_ring *ring)
     p->n_new_desc = 0;
     p->n_new = 0;
     /* All other descriptors, before the flags that lead to them. */
-    vh_store_release(&p->first->flags, vh_le16(p->first_flags));
+    vh_store_release(vh_packed_rest(p->first), p->first_rest);
     /*
      * Our flags before our reading of the device's wish; against the device,
      * which writes its wish before it reads our flags for the last time.  One

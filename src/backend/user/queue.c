@@ -213,6 +213,34 @@ int vh_user_set_vring_enable(struct vhost_dev *dev, int enable)
     return vh_user_leave(user, r, &err);
 }
 
+int vh_user_enable_queue(struct vhost_user *user, unsigned queue, bool enable,
+                         struct vhost_error **errp)
+{
+    struct vhost_error *err = NULL;
+    struct vhost_user *same;
+    struct vh_msg msg;
+    int r = vh_user_enter(user->dev, &same);
+
+    if (r == 0 && !(user->offered & VH_F_PROTOCOL_FEATURES)) {
+        r = vh_error(&err, -ENOTSUP, "SET_VRING_ENABLE", (int)queue,
+                     "the back end can't disable rings "
+                     "(VHOST_USER_F_PROTOCOL_FEATURES is not offered)");
+        return vh_user_leave(user, r, &err);
+    }
+    if (r == 0) {
+        vh_msg_init_state(&msg, VH_SET_VRING_ENABLE, queue, enable);
+        r = vh_user_post(user, &msg, (int)queue, NULL, &err);
+        if (r == 0) {
+            r = vh_user_wait(user, &err);
+        }
+        r = vh_user_leave(user, r, &err);
+    }
+    if (r < 0 && vhost_dev_get_error(user->dev)) {
+        vh_error_copy(errp, vhost_dev_get_error(user->dev));
+    }
+    return r;
+}
+
 /* One of a batch of GET_VRING_BASE. */
 struct base {
     struct vhost_vring_state *state;

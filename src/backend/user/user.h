@@ -124,6 +124,9 @@ int vh_user_set_vring_kick(struct vhost_dev *dev, struct vhost_vring_file *f);
 int vh_user_set_vring_call(struct vhost_dev *dev, struct vhost_vring_file *f);
 int vh_user_set_vring_err(struct vhost_dev *dev, struct vhost_vring_file *f);
 int vh_user_set_vring_enable(struct vhost_dev *dev, int enable);
+/* One queue, and waits until the back end has obeyed, where it can say so. */
+int vh_user_enable_queue(struct vhost_user *user, unsigned queue, bool enable,
+                         struct vhost_error **errp);
 int vh_user_get_vring_base(struct vhost_dev *dev, struct vhost_vring_state *s);
 int vh_user_get_vring_bases(struct vhost_dev *dev,
                             struct vhost_vring_state *states, int *results,
