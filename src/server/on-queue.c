@@ -58,13 +58,21 @@ int vh_on_set_vring_base(struct vhost_server *srv, struct vh_msg *msg,
 {
     struct vh_squeue *q = queue_of(srv, msg->payload.state.index);
     bool packed = srv->session.features >> VH_RING_F_PACKED & 1;
+    uint32_t base = msg->payload.state.num;
 
     (void)reply;
-    if (!q || (!packed && msg->payload.state.num > UINT16_MAX)) {
+    if (!q || (!packed && base > UINT16_MAX)) {
         return -EINVAL;
     }
+    /*
+     * DPDK's front end gives the half that tells what is available.  Nothing
+     * is under way when a queue starts, so the other half is the same.
+     */
+    if (packed && base <= UINT16_MAX) {
+        base |= base << 16;
+    }
     vh_squeue_stop(q);
-    q->base = msg->payload.state.num;
+    q->base = base;
     q->has_base = true;
     return 0;
 }

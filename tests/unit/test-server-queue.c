@@ -256,6 +256,22 @@ static void test_sizes_and_bases_are_those_of_the_layout(void **state)
     assert_int_equal(set_kick(q, 0) == 0, !packed);
 }
 
+/* As DPDK's front end gives it: without the half for used descriptors. */
+static void test_half_a_base_of_a_packed_ring_will_do(void **state)
+{
+    struct queues *q = serve(state, FEATURES);
+
+    if (!(layout & PACKED)) {
+        skip();
+    }
+    new_ring(q, 0);
+    describe(q, 0, VH_PACKED_BASE_NEW & UINT16_MAX);
+    assert_int_equal(set_kick(q, 0), 0);
+    assert_int_equal(enable(q, 0, true), 0);
+    assert_true(reads(q, 0));
+    assert_int_equal(rig_get_base(&q->rig, 0), base_after(1));
+}
+
 /* One that is empty, and one that is full: it waits for neither. */
 static void test_eventfds_that_block_do_not_block_it(void **state)
 {
@@ -418,6 +434,7 @@ int main(void)
         TEST(test_goes_on_past_the_end_of_the_circle),
         TEST(test_begins_where_a_new_ring_does),
         TEST(test_sizes_and_bases_are_those_of_the_layout),
+        TEST(test_half_a_base_of_a_packed_ring_will_do),
         TEST(test_eventfds_that_block_do_not_block_it),
         TEST(test_kicks_of_a_stopped_queue_are_ignored),
         TEST(test_a_new_call_fd_is_the_one_that_is_rung),
