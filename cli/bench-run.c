@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "bench-run.h"
 #include "out.h"
 #include "progress.h"
 #include "size.h"

@@ -11,6 +11,7 @@
 
 /* Each verb has argv[0] "vhost VERB", and returns the exit status. */
 int bench_main(int argc, char **argv);
+int bridge_main(int argc, char **argv);
 int copy_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
 int serve_main(int argc, char **argv);

@@ -23,10 +23,11 @@ static const struct verb {
     int (*run)(int argc, char **argv);
     const char *help;
 } verbs[] = {
-    { "bench", bench_main, "measure a block device" },
-    { "copy",  copy_main,  "copy between files and block devices" },
-    { "probe", probe_main, "show what a device offers" },
-    { "serve", serve_main, "serve a file as a device" },
+    { "bench",  bench_main,  "measure a device" },
+    { "bridge", bridge_main, "join a network device and a tap" },
+    { "copy",   copy_main,   "copy between files and block devices" },
+    { "probe",  probe_main,  "show what a device offers" },
+    { "serve",  serve_main,  "serve a file as a device" },
 };
 /* clang-format on */
 

@@ -12,7 +12,7 @@ check "bench --json has the documented keys, and they fit together" python '
 import json, sys
 d = json.load(open(sys.argv[1]))
 want = {"uri", "mode", "read_percent", "pattern", "block_size", "depth",
-        "queues", "polling", "seconds", "reads", "writes", "iops",
+        "queues", "queue_size", "layout", "polling", "seconds", "reads", "writes", "iops",
         "bytes_per_second", "latency_ns"}
 assert set(d) == want, set(d) ^ want
 assert d["mode"] == "read" and d["pattern"] == "random"
@@ -24,6 +24,13 @@ assert set(l) == {"min", "mean", "p50", "p90", "p99", "p99_9", "max"}
 steps = [l[k] for k in ("min", "p50", "p90", "p99", "p99_9", "max")]
 assert steps == sorted(steps) and steps[0] > 0, steps
 assert l["min"] <= l["mean"] <= l["max"]' "$work/json"
+run "$VHOST" bench "user:$work/d.sock" --time 0.2 --layout packed --queue-size 64 --spin-us never --depth 4
+check "a layout by name" grep -qE '^ +rings +packed, 64 entries$' "$work/out"
+check "half a second is half a second" python '
+import json, subprocess, sys
+d = json.loads(subprocess.check_output([sys.argv[1], "bench", sys.argv[2],
+                                        "--time", "0.5", "--json"]))
+assert d["seconds"] == 0.5, d' "$VHOST" "user:$work/d.sock"
 check "reads leave the disk alone" cmp -n 16777216 "$work/disk.img" /dev/zero
 run "$VHOST" bench "user:$work/d.sock" --time 1 --queues 2 --sequential --polling --depth 4
 check "two queues, sequential, polling" test $status = 0

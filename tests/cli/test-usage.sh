@@ -9,14 +9,14 @@ help_lists_every_verb() {
     local verb
     run "$VHOST" --help
     [ $status = 0 ] && [ ! -s "$work/err" ] || show || return
-    for verb in bench copy probe serve; do
+    for verb in bench bridge copy probe serve; do
         grep -qE "^  $verb +[a-z]" "$work/out" || show || return
     done
 }
 
 every_verb_has_help() {
     local verb
-    for verb in bench copy probe serve; do
+    for verb in bench bridge copy probe serve; do
         run "$VHOST" $verb --help
         [ $status = 0 ] && grep -q "^Usage: vhost $verb " "$work/out" || show || return
     done
@@ -25,7 +25,8 @@ every_verb_has_help() {
 # Each option of --help stands in the manual page, and the other way round.
 manual_agrees() {
     local page=${BASH_SOURCE[0]%/*}/../../man/vhost.1 verb
-    for verb in bench copy probe serve; do
+    for verb in bench bridge copy probe serve "serve net"; do
+        # shellcheck disable=SC2086 # two words
         "$VHOST" $verb --help
     done | grep -oE -- '--[a-z][a-z-]*' | grep -v '^--help$' | sort -u >"$work/a"
     grep -E '^\.It Fl|^\.Fl|Fl -socket' "$page" | grep -oE 'Fl -[a-z][a-z-]*|, Fl -[a-z-]*' |
@@ -66,9 +67,25 @@ check "bench refuses a mix without --allow-write" usage 'allow-write' \
     "$VHOST" bench user:a --mixed 70
 check "bench --mixed 100" usage 'from 1 to 99' \
     "$VHOST" bench user:a --allow-write --mixed 100
+for time in 0 0.001 -1 1. .5 1e3 86401 0.0000000001 x ''; do
+    check "bench --time '$time'" usage 'seconds from 0.01 to 86400' \
+        "$VHOST" bench user:a --time "$time"
+done
+for n in 0 -1 1000001 x ''; do
+    check "bench --spin-us '$n'" usage 'from 1 to 1000000, or never' \
+        "$VHOST" bench user:a --spin-us "$n"
+done
+check "bench --polling --spin-us" usage 'never sleeps' \
+    "$VHOST" bench user:a --polling --spin-us 5
+check "bench --layout of an unknown name" usage 'layout is auto, split' \
+    "$VHOST" bench user:a --layout round
+for n in 0 2 100 65536 x ''; do
+    check "bench --queue-size '$n'" usage '(power of two|number)' \
+        "$VHOST" bench user:a --queue-size "$n"
+done
 check "serve without a type" usage 'what to serve' "$VHOST" serve
-check "serve of an unknown type" usage "no device type 'net'" \
-    "$VHOST" serve net x --socket "$work/s"
+check "serve of an unknown type" usage "no device type 'fs'" \
+    "$VHOST" serve fs x --socket "$work/s"
 check "serve without a socket" usage 'socket PATH is required' "$VHOST" serve blk x
 check "serve --block-size 1024" usage '512 or 4096' \
     "$VHOST" serve blk x --socket "$work/s" --block-size 1024
