@@ -235,8 +235,8 @@ int vh_user_enable_queue(struct vhost_user *user, unsigned queue, bool enable,
         }
         r = vh_user_leave(user, r, &err);
     }
-    if (r < 0 && vhost_dev_get_error(user->dev)) {
-        vh_error_copy(errp, vhost_dev_get_error(user->dev));
+    if (r < 0 && user->dev->error) {
+        vh_error_copy(errp, user->dev->error);
     }
     return r;
 }
