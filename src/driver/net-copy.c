@@ -122,10 +122,6 @@ static int fetch(struct vhost_net_rx *rx)
     if (inbox->at < inbox->n) {
         return 1;
     }
-    n = give_back(rx);
-    if (n < 0) {
-        return n;
-    }
     n = vh_net_rx_take(rx, inbox->packets, burst);
     if (n == -E2BIG) {
         n = vh_net_rx_take(rx, inbox->packets, inbox->capacity);
@@ -202,9 +198,12 @@ ssize_t vhost_net_read(struct vhost_net_rx *rx, void *frame, size_t size,
     }
     if (rx->inbox && rx->inbox->at < rx->inbox->n) {
         vh_virtq_raise(rx->vq);
-    } else {
-        vh_virtq_arm(rx->vq);
+        return r;
     }
+    if (rx->inbox) {
+        give_back(rx); /* a failure breaks the queue: the next call tells */
+    }
+    vh_virtq_arm(rx->vq);
     return r;
 }
 

@@ -274,6 +274,11 @@ static int start(struct vhost_net_device *net, struct vhost_error **errp)
     if (r == 0) {
         fill_info(net);
     }
+    /* A device that has the command uses one pair until it comes (5.1.5). */
+    if (r == 0 && net->control &&
+        vh_device_has(&net->device, VIRTIO_NET_F_MQ)) {
+        r = vhost_net_set_pairs(net, net->options.pairs, errp);
+    }
     return r;
 }
 

@@ -293,6 +293,12 @@ static inline bool load_used(const struct packed_ring *p,
            vh_packed_used_flags(used.wrap);
 }
 
+/* What the device wrote: nothing, if it does not say so (2.8.5). */
+static uint32_t used_len(uint64_t word)
+{
+    return vh_packed_flags(word) & VH_DESC_F_WRITE ? vh_packed_len(word) : 0;
+}
+
 static const char *check_used(const struct packed_ring *p, uint16_t id,
                               uint32_t len)
 {
@@ -320,7 +326,7 @@ static unsigned take_some(struct packed_ring *p, struct vh_ring_used *out,
 
     for (i = 0; i < n && load_used(p, used, &word); i++) {
         uint16_t id = vh_packed_id(word);
-        uint32_t len = vh_packed_len(word);
+        uint32_t len = used_len(word);
         const char *wrong = check_used(p, id, len);
         struct slot *slot;
 
@@ -352,7 +358,7 @@ static bool begin_batch(struct packed_ring *p, struct vh_packed_pos used)
         return false;
     }
     p->batch_id = vh_packed_id(word);
-    p->batch_len = vh_packed_len(word);
+    p->batch_len = used_len(word);
     p->ring.broken = check_used(p, p->batch_id, p->batch_len);
     p->in_batch = !p->ring.broken;
     return p->in_batch;

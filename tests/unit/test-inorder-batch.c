@@ -34,6 +34,7 @@ struct hand {
     bool wrap;
     uint32_t n_taken; /* cookies come back in the order of their numbers */
     uint32_t n_added;
+    uint32_t n_new; /* of those, not published */
     char cookies[65536];
 };
 
@@ -50,10 +51,9 @@ static bool is_packed(const struct hand *h)
 }
 
 /* What stands in the ring is what in order asks for: places in turn. */
-static void check_place(const struct hand *h, const struct flight *f)
+static void check_place(const struct hand *h, const struct flight *f,
+                        uint16_t idx)
 {
-    uint16_t idx = (uint16_t)(h->n_added - 1);
-
     if (is_packed(h)) {
         unsigned last = (f->id + f->n_desc - 1u) % h->rig.size;
 
@@ -82,8 +82,18 @@ static int add(struct hand *h, unsigned n_out, unsigned n_in)
     h->next = (uint16_t)((h->next + f.n_desc) % h->rig.size);
     h->flights[h->n++] = f;
     h->n_added++;
-    check_place(h, &f);
+    h->n_new++;
     return 0;
+}
+
+/* Before, the first descriptor may not be all there. */
+static void publish(struct hand *h)
+{
+    vh_ring_publish(h->rig.ring);
+    for (; h->n_new > 0; h->n_new--) {
+        check_place(h, &h->flights[h->n - h->n_new],
+                    (uint16_t)(h->n_added - h->n_new));
+    }
 }
 
 /* An entry with any id, that moves the device on by @n_bufs or @n_desc. */
@@ -96,7 +106,8 @@ static void use(struct hand *h, uint32_t id, uint32_t len, unsigned n_bufs,
         desc->len = vh_le32(len);
         desc->id = vh_le16((uint16_t)id);
         desc->flags =
-            vh_le16(h->wrap ? VH_PACKED_F_AVAIL | VH_PACKED_F_USED : 0);
+            vh_le16((h->wrap ? VH_PACKED_F_AVAIL | VH_PACKED_F_USED : 0) |
+                    (len > 0 ? VH_DESC_F_WRITE : 0));
         h->used = (uint16_t)(h->used + n_desc);
         if (h->used >= h->rig.size) {
             h->used = (uint16_t)(h->used - h->rig.size);
@@ -173,7 +184,7 @@ static void run_batches(uint32_t size, uint64_t features)
             r = n_out + n_in > size ? add(&h, 0, 1) : add(&h, n_out, n_in);
         } while (r == 0 && rig_below(&random, 4));
         assert_true(r == 0 || r == -ENOSPC);
-        vh_ring_publish(h.rig.ring);
+        publish(&h);
         if (h.n == 0) {
             continue;
         }
@@ -220,7 +231,7 @@ static void test_batches_follow_each_other(void **state)
         for (int i = 0; i < 5; i++) {
             assert_int_equal(add(&h, 0, 1), 0);
         }
-        vh_ring_publish(h.rig.ring);
+        publish(&h);
         use(&h, 1, 7, 2, 2);
         use(&h, 4, 3, 3, 3);
         assert_int_equal(vh_ring_take(h.rig.ring, used, 3), 3);
@@ -250,7 +261,7 @@ static void test_what_is_finished_early_waits_for_its_turn(void **state)
         for (int i = 0; i < 3; i++) {
             assert_int_equal(add(&h, 1, 1), 0);
         }
-        vh_ring_publish(h.rig.ring);
+        publish(&h);
         for (int i = 0; i < 3; i++) {
             assert_int_equal(vh_devring_pop(h.rig.dev, &chain), 1);
             ids[i] = chain.id;
@@ -321,7 +332,7 @@ static void test_ids_that_end_no_batch(void **state)
             for (int b = 0; b < 3; b++) {
                 assert_int_equal(add(&h, 1, 1), 0);
             }
-            vh_ring_publish(h.rig.ring);
+            publish(&h);
             use(&h, lies[i].id, lies[i].len, lies[i].n, 2 * lies[i].n);
             expect_found_out(&h, lies[i].taken);
             rig_cleanup(&h.rig);
@@ -339,7 +350,7 @@ static void test_a_batch_that_runs_past_what_was_published(void **state)
         hand_init(&h, SIZE, ORDER | (packed ? PACKED : 0));
         assert_int_equal(add(&h, 1, 1), 0);
         assert_int_equal(add(&h, 1, 1), 0);
-        vh_ring_publish(h.rig.ring);
+        publish(&h);
         assert_int_equal(add(&h, 1, 1), 0);
         use(&h, 4, 0, 2, 4); /* moves on by two, names the third */
         expect_found_out(&h, 2);
@@ -357,7 +368,7 @@ static void test_a_batch_that_runs_past_the_used_index(void **state)
     for (int b = 0; b < 3; b++) {
         assert_int_equal(add(&h, 1, 1), 0);
     }
-    vh_ring_publish(h.rig.ring);
+    publish(&h);
     use(&h, 4, 0, 2, 0);
     expect_found_out(&h, 2);
     rig_cleanup(&h.rig);
@@ -374,7 +385,7 @@ static void test_a_batch_told_twice(void **state)
         for (int b = 0; b < 3; b++) {
             assert_int_equal(add(&h, 1, 1), 0);
         }
-        vh_ring_publish(h.rig.ring);
+        publish(&h);
         use(&h, 2, 10, 2, 4);
         use(&h, 2, 10, 1, 2);
         expect_found_out(&h, 2);

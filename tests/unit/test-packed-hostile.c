@@ -106,7 +106,7 @@ static void test_an_id_that_is_used_twice(void **state)
     packed_init(&rig, 0);
     add_buffers(&rig, cookies, 3);
     id = id_at(&rig, 2);
-    lie_desc(&rig.packed[0], D, 100, id, A | U);
+    lie_desc(&rig.packed[0], D, 100, id, A | U | VH_DESC_F_WRITE);
     lie_desc(&rig.packed[2], D, 0, id, A | U);
     assert_int_equal(vh_ring_take(rig.ring, used, 4), 1);
     assert_ptr_equal(used[0].cookie, &cookies[1]);
@@ -126,7 +126,8 @@ static void test_used_length_beyond_the_buffer(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
         packed_init(&rig, 0);
         add_buffers(&rig, cookies, 1);
-        lie_desc(&rig.packed[0], D, lengths[i], id_at(&rig, 0), A | U);
+        lie_desc(&rig.packed[0], D, lengths[i], id_at(&rig, 0),
+                 A | U | VH_DESC_F_WRITE);
         expect_driver_broken(
             &rig, "used length beyond the writable part of the buffer");
     }
@@ -145,12 +146,32 @@ static void test_used_length_beyond_a_buffer_that_was_put(void **state)
         packed_init(&rig, 0);
         assert_int_equal(vh_ring_put(rig.ring, bufs, 2, writable), 2);
         vh_ring_publish(rig.ring);
-        lie_desc(&rig.packed[0], D, writable ? 9 : 0, id_at(&rig, 0), A | U);
+        lie_desc(&rig.packed[0], D, writable ? 9 : 0, id_at(&rig, 0),
+                 A | U | VH_DESC_F_WRITE);
         assert_int_equal(vh_ring_take(rig.ring, used, 1), 1);
-        lie_desc(&rig.packed[1], D, writable ? 8 : 1, id_at(&rig, 1), A | U);
+        lie_desc(&rig.packed[1], D, writable ? 8 : 1, id_at(&rig, 1),
+                 A | U | VH_DESC_F_WRITE);
         expect_driver_broken(
             &rig, "used length beyond the writable part of the buffer");
     }
+}
+
+/* Without WRITE the length is what the driver had left there (2.8.5). */
+static void test_a_length_that_is_none_is_ignored(void **state)
+{
+    char cookies[2];
+    struct vh_ring_used used[2];
+    struct rig rig;
+
+    (void)state;
+    packed_init(&rig, 0);
+    add_buffers(&rig, cookies, 2);
+    lie_desc(&rig.packed[0], D, UINT32_MAX, id_at(&rig, 0), A | U);
+    lie_desc(&rig.packed[2], D, 5, id_at(&rig, 2), A | U);
+    assert_int_equal(vh_ring_take(rig.ring, used, 2), 2);
+    assert_int_equal(used[0].len, 0);
+    assert_int_equal(used[1].len, 0);
+    rig_cleanup(&rig);
 }
 
 /* Prepared is not yet available: what is marked there is not looked at. */
@@ -426,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_an_id_that_is_used_twice),
         cmocka_unit_test(test_used_length_beyond_the_buffer),
         cmocka_unit_test(test_used_length_beyond_a_buffer_that_was_put),
+        cmocka_unit_test(test_a_length_that_is_none_is_ignored),
         cmocka_unit_test(test_used_marks_on_what_was_not_published),
         cmocka_unit_test(test_a_ring_that_is_all_used),
         cmocka_unit_test(test_buffers_that_lie),
