@@ -65,10 +65,12 @@ shows() { # RX|TX, port, packets
 }
 
 # There are never more frames under way than the queues hold: none may be lost.
-loop() { # version, device options, capture, frames, options…
+# net_pcap makes chains of frames that are larger than an mbuf, and the driver
+# of virtio sends and receives them so, if only nobody asks it for "scatter".
+loop() { # version, device options, capture, frames
     rm -f "$work/back.pcap"
     front "$1" "$2" io --vdev "net_pcap0,rx_pcap=$3,tx_pcap=$work/back.pcap" \
-        -- "${@:5}"
+        --
     within 15 shows RX 0 "$4"
     end "$front"
     same_frames "$3" "$work/back.pcap" || { tail -60 "$log" | grep -A12 Forward; return 1; }
@@ -107,7 +109,17 @@ each() { # function, name, arguments of it behind version and device options
 
 serve_net loop: --queue-size 1024
 each loop "1000 frames come back as they were" "$work/small.pcap" 1000
-each loop "frames of 9000 bytes come back as they were" "$work/large.pcap" 100 \
-    --max-pkt-len=9018 --enable-scatter
+end "$server"
+# In the indirect tables of packed rings DPDK says that the device may write to
+# the header of what is sent (all entries begin with VIRTQ_DESC_F_WRITE), which
+# virtio 1.3, 2.8.19 does not allow before a readable entry: we refuse it.
+serve_net loop: --queue-size 1024 --hide-feature VIRTIO_F_INDIRECT_DESC
+each loop "frames of 9000 bytes come back as they were" "$work/large.pcap" 100
+end "$server"
+serve_net null:
+each flow "frames that are sent do not stop" txonly TX
+end "$server"
+serve_net source:64
+each flow "frames that are received do not stop" rxonly RX
 end "$server"
 finish
