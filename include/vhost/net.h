@@ -219,11 +219,21 @@ void vhost_net_get_info(const struct vhost_net_device *net,
 struct vhost_net_rx *vhost_net_get_rx(struct vhost_net_device *net,
                                       unsigned pair);
 
-/** vhost_net_get_tx() - the sending queue of a pair; as vhost_net_get_rx() */
+/** vhost_net_get_tx() - the sending queue of a pair
+ * @net: an open device
+ * @pair: from 0 to options.pairs - 1
+ *
+ * Return: as vhost_net_get_rx().
+ */
 struct vhost_net_tx *vhost_net_get_tx(struct vhost_net_device *net,
                                       unsigned pair);
 
-/** vhost_net_alloc() - memory that the back end sees; see vhost_blk_alloc() */
+/** vhost_net_alloc() - memory that the back end sees
+ * @net: an open device
+ * @size: bytes
+ *
+ * Return: as vhost_blk_alloc().
+ */
 void *vhost_net_alloc(struct vhost_net_device *net, size_t size);
 
 /** vhost_net_free() - give back what vhost_net_alloc() gave
@@ -232,13 +242,26 @@ void *vhost_net_alloc(struct vhost_net_device *net, size_t size);
  */
 void vhost_net_free(struct vhost_net_device *net, void *buf);
 
-/** vhost_net_map() - let the back end see memory of the caller; see
- *     vhost_blk_map()
+/** vhost_net_map() - let the back end see memory of the caller
+ * @net: an open device
+ * @addr: page aligned, mapped MAP_SHARED from @fd
+ * @size: bytes, whole pages
+ * @fd: the file, open for reading and writing; may be closed afterwards
+ * @fd_offset: where in the file @addr begins
+ * @errp: why it failed
+ *
+ * Return: as vhost_blk_map().
  */
 int vhost_net_map(struct vhost_net_device *net, void *addr, size_t size, int fd,
                   uint64_t fd_offset, struct vhost_error **errp);
 
-/** vhost_net_unmap() - undo vhost_net_map(); see vhost_blk_unmap() */
+/** vhost_net_unmap() - undo vhost_net_map()
+ * @net: the same device
+ * @addr: as mapped; no buffer in it is posted or being sent
+ * @errp: why it failed
+ *
+ * Return: as vhost_blk_unmap().
+ */
 int vhost_net_unmap(struct vhost_net_device *net, void *addr,
                     struct vhost_error **errp);
 
@@ -365,10 +388,18 @@ int vhost_net_rx_fd(struct vhost_net_rx *rx);
  */
 int vhost_net_tx_fd(struct vhost_net_tx *tx);
 
-/** vhost_net_rx_error() - why a queue is broken; NULL if it is not */
+/** vhost_net_rx_error() - why a queue is broken
+ * @rx: queue
+ *
+ * Return: words that live as long as the queue, or NULL if it is not.
+ */
 const char *vhost_net_rx_error(const struct vhost_net_rx *rx);
 
-/** vhost_net_tx_error() - why a queue is broken; NULL if it is not */
+/** vhost_net_tx_error() - why a queue is broken
+ * @tx: queue
+ *
+ * Return: words that live as long as the queue, or NULL if it is not.
+ */
 const char *vhost_net_tx_error(const struct vhost_net_tx *tx);
 
 /** vhost_net_reset_rx() - take a queue away from the device, and set it up anew
@@ -384,8 +415,14 @@ const char *vhost_net_tx_error(const struct vhost_net_tx *tx);
 int vhost_net_reset_rx(struct vhost_net_device *net, struct vhost_net_rx *rx,
                        struct vhost_error **errp);
 
-/** vhost_net_reset_tx() - the same for a sending queue: all buffers are the
- *     caller's again, whether sent or not
+/** vhost_net_reset_tx() - the same for a sending queue
+ * @net: an open device
+ * @tx: of it; not in use by its thread
+ * @errp: why it failed
+ *
+ * All buffers are the caller's again, whether sent or not.
+ *
+ * Return: 0 or a negative errno.
  */
 int vhost_net_reset_tx(struct vhost_net_device *net, struct vhost_net_tx *tx,
                        struct vhost_error **errp);

@@ -30,10 +30,11 @@ static unsigned find(struct vhost_net_rx *rx, struct vh_ring_buf *bufs,
     unsigned i;
 
     n = n < VH_NET_BURST ? n : VH_NET_BURST;
+    vh_pool_begin(pool, &rx->hit);
     for (i = 0; i < n; i++) {
         uint64_t gpa;
 
-        if (vh_pool_find(pool, &rx->hit, buffers[i], &gpa) < size) {
+        if (vh_pool_next(pool, &rx->hit, buffers[i], &gpa) < size) {
             break;
         }
         bufs[i] = (struct vh_ring_buf){ gpa, buffers[i], size };

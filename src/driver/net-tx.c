@@ -42,7 +42,7 @@ static void write_header(const struct vhost_net_packet *packet)
 static inline int find(struct vhost_net_tx *tx, const char *at, uint32_t len,
                        uint64_t *gpa)
 {
-    return vh_pool_find(tx->net->device.pool, &tx->hit, at, gpa) < len ? -EFAULT
+    return vh_pool_next(tx->net->device.pool, &tx->hit, at, gpa) < len ? -EFAULT
                                                                        : 0;
 }
 
@@ -181,6 +181,7 @@ int vh_net_tx_put(struct vhost_net_tx *tx,
     int why = tx->vq->failed;
 
     n = n < INT_MAX ? n : INT_MAX;
+    vh_pool_begin(tx->net->device.pool, &tx->hit);
     while (done < n && why == 0) {
         done += packets[done].more
                     ? send_frame(tx, packets + done, n - done, &why)

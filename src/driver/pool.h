@@ -20,29 +20,9 @@
 
 #include <vhost/memory.h>
 
-#include "util/atomic.h"
+#include "driver/pool-find.h"
 
 #define VH_POOL_GPA (UINT64_C(1) << 32)
-
-struct vh_pool;
-
-/* A range that the back end sees. */
-struct vh_pool_range {
-    uint64_t hva;
-    uint64_t size;
-    uint64_t gpa;
-};
-
-/* What the last vh_pool_find() of a thread found; zeroed at first. */
-struct vh_pool_hit {
-    uint64_t generation;
-    struct vh_pool_range range;
-};
-
-/* First in struct vh_pool: what a hit is checked against. */
-struct vh_pool_head {
-    uint64_t generation; /* changes when a range goes or comes */
-};
 
 /**
  * vh_pool_new() - a pool without memory
@@ -87,43 +67,5 @@ int vh_pool_map(struct vh_pool *pool,
 
 /** vh_pool_unmap() - see vhost_blk_unmap() */
 int vh_pool_unmap(struct vh_pool *pool, void *addr, struct vhost_error **errp);
-
-/** vh_pool_search() - the slow half of vh_pool_find() */
-bool vh_pool_search(const struct vh_pool *pool, struct vh_pool_hit *hit,
-                    uint64_t hva);
-
-/**
- * vh_pool_find() - where does the back end see an address?
- * @pool: a pool
- * @hit: of this thread
- * @addr: ours
- * @gpa: filled in; 0 if there is none
- *
- * Return: how many bytes from there on lie in one piece; 0 if the back end
- * does not see @addr.
- */
-static inline uint64_t vh_pool_find(const struct vh_pool *pool,
-                                    struct vh_pool_hit *hit, const void *addr,
-                                    uint64_t *gpa)
-{
-    const struct vh_pool_head *head = (const struct vh_pool_head *)pool;
-    uint64_t hva = (uintptr_t)addr;
-    uint64_t at = hva - hit->range.hva;
-
-    /*
-     * Acquire: pairs with the release that ends a change, so that a thread
-     * which was told of an unmap never uses the range again.
-     */
-    if (at >= hit->range.size ||
-        hit->generation != vh_load_acquire(&head->generation)) {
-        if (!vh_pool_search(pool, hit, hva)) {
-            *gpa = 0;
-            return 0;
-        }
-        at = hva - hit->range.hva;
-    }
-    *gpa = hit->range.gpa + at;
-    return hit->range.size - at;
-}
 
 #endif

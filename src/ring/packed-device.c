@@ -23,6 +23,7 @@
 
 #include "ring/alloc.h"
 #include "ring/order.h"
+#include "ring/packed-event.h"
 #include "ring/packed-walk.h"
 
 struct packed_devring {

@@ -26,13 +26,13 @@
 #include <stdlib.h>
 
 #include "ring/alloc.h"
+#include "ring/packed-event.h"
 #include "ring/packed.h"
 
 struct slot {
     void *cookie;    /* NULL: no buffer has this id */
     uint32_t in_len; /* bytes that the device may write to it */
     uint16_t n_desc; /* of the ring */
-    uint16_t next;   /* free id */
 };
 
 struct packed_ring {
@@ -43,7 +43,6 @@ struct packed_ring {
     struct vh_packed_pos used;
     struct vh_packed_desc *first; /* of those not published */
     uint64_t first_rest;          /* its second word, kept back until then */
-    uint16_t free_id;             /* no meaning if n_free is 0 */
     uint32_t n_new_desc;          /* prepared, and not published */
     uint32_t n_new;               /* the same, in buffers */
 
@@ -59,6 +58,7 @@ struct packed_ring {
     uint64_t tables_gpa;
     uint32_t table_len; /* 0: none */
 
+    uint16_t *free_ids; /* a stack: size - n_inflight of them */
     struct slot slots[];
 };
 
@@ -69,7 +69,8 @@ static struct packed_ring *packed(struct vh_ring *ring)
 
 static uint16_t next_id(const struct packed_ring *p)
 {
-    return p->in_order ? p->next.at : p->free_id;
+    return p->in_order ? p->next.at
+                       : p->free_ids[p->ring.size - p->ring.n_inflight - 1];
 }
 
 /* Writes a descriptor at a place; of the first of a batch only the address. */
@@ -94,7 +95,6 @@ static void commit(struct packed_ring *p, uint32_t n_desc, uint32_t in_len,
     uint16_t id = next_id(p);
     struct slot *slot = &p->slots[id];
 
-    p->free_id = slot->next;
     slot->cookie = cookie;
     slot->in_len = in_len;
     slot->n_desc = (uint16_t)n_desc;
@@ -196,7 +196,7 @@ static int packed_add(struct vh_ring *ring, const struct vh_sg *sg,
  * first buffer goes by itself, so that the loop need not ask about flags that
  * are kept back.
  */
-static inline __attribute__((always_inline)) unsigned
+static inline __attribute__((always_inline)) void
 put_some(struct packed_ring *p, const struct vh_ring_buf *bufs, unsigned n,
          uint16_t write, const bool in_order)
 {
@@ -204,27 +204,24 @@ put_some(struct packed_ring *p, const struct vh_ring_buf *bufs, unsigned n,
     struct vh_packed_pos pos = p->next;
     uint32_t size = p->ring.size;
     uint16_t flags = vh_packed_avail_flags(pos.wrap) | write;
-    uint16_t id = p->free_id;
+    const uint16_t *ids = p->free_ids + size - p->ring.n_inflight;
 
     for (unsigned i = 0; i < n; i++) {
-        uint16_t this = in_order ? pos.at : id;
-        struct slot *slot = &p->slots[this];
+        uint16_t id = in_order ? pos.at : *--ids;
+        struct slot *slot = &p->slots[id];
 
         slot->cookie = bufs[i].cookie;
         slot->in_len = write ? bufs[i].len : 0;
         slot->n_desc = 1;
-        id = slot->next;
         vh_packed_store_addr(&desc[pos.at], bufs[i].addr);
         VH_WRITE_ONCE(*vh_packed_rest(&desc[pos.at]),
-                      vh_packed_word(bufs[i].len, this, flags));
+                      vh_packed_word(bufs[i].len, id, flags));
         if (++pos.at == size) {
             pos = (struct vh_packed_pos){ 0, !pos.wrap };
             flags ^= VH_PACKED_F_BOTH;
         }
     }
-    p->free_id = id;
     p->next = pos;
-    return n;
 }
 
 static int packed_put(struct vh_ring *ring, const struct vh_ring_buf *bufs,
@@ -314,12 +311,29 @@ static const char *check_used(const struct packed_ring *p, uint16_t id,
     return NULL;
 }
 
+/*
+ * Past a buffer.  Most have one descriptor; asked apart, that is a branch which
+ * the processor foretells, and it need not wait for the slot to know where the
+ * next used descriptor is.
+ */
+static inline struct vh_packed_pos
+step_over(struct vh_packed_pos pos, const struct slot *slot, uint32_t size)
+{
+    if (__builtin_expect(slot->n_desc != 1, 0)) {
+        return vh_packed_step(pos, slot->n_desc, size);
+    }
+    if (__builtin_expect(++pos.at == size, 0)) {
+        pos = (struct vh_packed_pos){ 0, !pos.wrap };
+    }
+    return pos;
+}
+
 static unsigned take_some(struct packed_ring *p, struct vh_ring_used *out,
                           unsigned n)
 {
     struct vh_packed_pos used = p->used;
     uint32_t size = p->ring.size;
-    uint16_t free_id = p->free_id;
+    uint16_t *ids = p->free_ids + size - p->ring.n_inflight;
     unsigned n_desc = 0;
     uint64_t word;
     unsigned i;
@@ -337,13 +351,11 @@ static unsigned take_some(struct packed_ring *p, struct vh_ring_used *out,
         slot = &p->slots[id];
         out[i] = (struct vh_ring_used){ slot->cookie, len };
         n_desc += slot->n_desc;
-        used = vh_packed_step(used, slot->n_desc, size);
+        used = step_over(used, slot, size);
         slot->cookie = NULL;
-        slot->next = free_id;
-        free_id = id;
+        *ids++ = id;
     }
     p->used = used;
-    p->free_id = free_id;
     p->ring.n_free += n_desc;
     p->ring.n_inflight -= i;
     return i;
@@ -387,7 +399,7 @@ static unsigned take_in_order(struct packed_ring *p, struct vh_ring_used *out,
         }
         out[i] = (struct vh_ring_used){ slot->cookie, len };
         n_desc += slot->n_desc;
-        used = vh_packed_step(used, slot->n_desc, size);
+        used = step_over(used, slot, size);
         slot->cookie = NULL;
     }
     if (all && i == n && p->in_batch) {
@@ -539,7 +551,8 @@ int vh_packed_ring_new(struct vh_ring **ringp,
         avail.at != used.at || avail.wrap != used.wrap) {
         return -EINVAL;
     }
-    p = vh_ring_zalloc(sizeof(*p) + size * sizeof(p->slots[0]));
+    p = vh_ring_zalloc(sizeof(*p) +
+                       size * (sizeof(p->slots[0]) + sizeof(*p->free_ids)));
     if (!p) {
         return -ENOMEM;
     }
@@ -551,8 +564,9 @@ int vh_packed_ring_new(struct vh_ring **ringp,
     p->used = used;
     p->in_order = config->features >> VH_RING_F_IN_ORDER & 1;
     p->event_idx = config->features >> VH_RING_F_EVENT_IDX & 1;
+    p->free_ids = (uint16_t *)(p->slots + size);
     for (uint32_t i = 0; i < size; i++) {
-        p->slots[i].next = (uint16_t)(i + 1);
+        p->free_ids[i] = (uint16_t)(size - 1 - i);
     }
     if (config->features >> VH_RING_F_INDIRECT_DESC & 1 && config->indirect) {
         p->tables = config->indirect;

@@ -16,7 +16,6 @@
 #include "ring/chain.h"
 #include "ring/devring.h"
 #include "ring/endian.h"
-#include "ring/event.h"
 #include "ring/layout.h"
 #include "ring/ring.h"
 #include "util/atomic.h"
@@ -126,39 +125,6 @@ static inline uint16_t vh_packed_id(uint64_t word)
 static inline uint16_t vh_packed_flags(uint64_t word)
 {
     return (uint16_t)(word >> 48);
-}
-
-static inline void vh_packed_event_store(uint32_t *event, uint16_t off_wrap,
-                                         uint16_t flags)
-{
-    VH_WRITE_ONCE(*event, vh_le32(off_wrap | (uint32_t)flags << 16));
-}
-
-/**
- * vh_packed_need_event() - does the other side want to hear?
- * @event: of the other side
- * @event_idx: negotiated
- * @now: where we are
- * @n: descriptors that we have written since this was last asked
- * @size: of the ring
- *
- * (2.8.10)
- */
-static inline bool vh_packed_need_event(const uint32_t *event, bool event_idx,
-                                        struct vh_packed_pos now, uint32_t n,
-                                        uint32_t size)
-{
-    uint32_t word = vh_le32(VH_READ_ONCE(*event));
-    uint16_t flags = (uint16_t)(word >> 16);
-    uint16_t at = word & 0x7fff;
-
-    if (flags != VH_EVENT_F_DESC || !event_idx) {
-        return flags != VH_EVENT_F_DISABLE;
-    }
-    if ((word >> 15 & 1) != now.wrap) {
-        at = (uint16_t)(at - size); /* of the lap before */
-    }
-    return vh_ring_need_event(at, now.at, (uint16_t)(now.at - n));
 }
 
 #endif

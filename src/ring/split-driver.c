@@ -18,14 +18,10 @@
  * each batch, and harms no one but the driver's buffer, which the device could
  * write to before.
  *
- * Free descriptors form a stack: the one used last is still in the cache.  The
- * links of a chain in flight are the same as those of the free list, so that
- * a chain goes back as a whole.
- *
- * In order (2.7.9), descriptors are used in ring order instead: the links lead
- * round the table and never change.  The device may write one used entry for a
- * batch: it has the id of the batch's last buffer, at the place of its first.
- * Those before the last count as used completely.
+ * Free descriptors form a stack: the one used last is still in the cache.  In
+ * order (2.7.9), descriptors are used in ring order instead.  The device may
+ * write one used entry for a batch: it has the id of the batch's last buffer,
+ * at the place of its first. Those before the last count as used completely.
  */
 #include <assert.h>
 #include <errno.h>
@@ -39,7 +35,7 @@ struct slot {
     void *cookie;    /* of the chain that begins here; NULL: none does */
     uint32_t in_len; /* bytes that the device may write to it */
     uint16_t n_desc; /* of the ring, in that chain */
-    uint16_t next;   /* in its chain, or in the free list */
+    uint16_t next;   /* in its chain */
 };
 
 struct split_ring {
@@ -50,14 +46,14 @@ struct split_ring {
     uint16_t published;
     uint16_t seen;
     uint16_t last_used;
-    uint16_t free_head; /* no meaning if n_free is 0 */
-    uint16_t event;     /* what is in used_event */
-    uint16_t flags;     /* what is in avail->flags */
-    bool told;          /* take() has reported that the ring is broken */
+    uint16_t event; /* what is in used_event */
+    uint16_t flags; /* what is in avail->flags */
+    bool told;      /* take() has reported that the ring is broken */
 
     bool in_order;
     bool in_batch;      /* the device has used all up to batch_id */
     uint16_t head;      /* in order: of the oldest buffer in flight */
+    uint16_t next;      /* in order: descriptor to be used next */
     uint16_t batch_id;  /* of the last buffer of the batch */
     uint32_t batch_len; /* that the device wrote into that one */
 
@@ -65,6 +61,7 @@ struct split_ring {
     uint64_t tables_gpa;
     uint32_t table_len; /* 0: none */
 
+    uint16_t *free_descs; /* a stack: n_free of them; not in order */
     struct slot slots[];
 };
 
@@ -73,18 +70,24 @@ static struct split_ring *split(struct vh_ring *ring)
     return (struct split_ring *)ring;
 }
 
-/* The last step of adding: nothing before it has changed any account. */
-static void commit(struct split_ring *s, uint16_t tail, unsigned n_desc,
-                   uint32_t in_len, void *cookie)
+/* The free descriptor that would be the @i-th to be used. */
+static uint16_t free_desc(const struct split_ring *s, unsigned i)
 {
-    uint16_t head = s->free_head;
-    uint16_t rest = s->slots[tail].next;
+    return s->in_order ? (uint16_t)(s->next + i) & s->areas.mask
+                       : s->free_descs[s->ring.n_free - 1 - i];
+}
+
+/* The last step of adding: nothing before it has changed any account. */
+static void commit(struct split_ring *s, unsigned n_desc, uint32_t in_len,
+                   void *cookie)
+{
+    uint16_t head = free_desc(s, 0);
     struct slot *slot = &s->slots[head];
 
     slot->cookie = cookie;
     slot->in_len = in_len;
     slot->n_desc = (uint16_t)n_desc;
-    s->free_head = rest;
+    s->next = (uint16_t)(s->next + n_desc) & s->areas.mask;
     s->ring.n_free -= n_desc;
     s->ring.n_inflight++;
     s->areas.avail->ring[s->avail_idx++ & s->areas.mask] = vh_le16(head);
@@ -113,26 +116,24 @@ static inline void fill(struct filling *f, unsigned i, struct vh_desc *desc,
     vh_split_desc_store(desc, f->sg[i].addr, len, flags, next);
 }
 
-/* One descriptor for each piece, linked.  Gives the last one. */
-static uint16_t fill_direct(struct split_ring *s, struct filling *f)
+/* One descriptor for each piece, linked. */
+static void fill_direct(struct split_ring *s, struct filling *f)
 {
-    uint16_t at = s->free_head;
-    uint16_t tail = at;
+    uint16_t at = free_desc(s, 0);
 
     for (unsigned i = 0; i < f->n; i++) {
-        uint16_t next = s->slots[at].next;
+        uint16_t next = i + 1 < f->n ? free_desc(s, i + 1) : 0;
 
         fill(f, i, &s->areas.desc[at], next);
-        tail = at;
+        s->slots[at].next = next;
         at = next;
     }
-    return tail;
 }
 
 /* Each descriptor has a table of its own, so none must be looked for. */
-static uint16_t fill_indirect(struct split_ring *s, struct filling *f)
+static void fill_indirect(struct split_ring *s, struct filling *f)
 {
-    uint16_t head = s->free_head;
+    uint16_t head = free_desc(s, 0);
     uint32_t first = head * s->table_len;
     struct vh_desc *table = s->tables + first;
 
@@ -142,7 +143,6 @@ static uint16_t fill_indirect(struct split_ring *s, struct filling *f)
     vh_split_desc_store(&s->areas.desc[head],
                         s->tables_gpa + first * sizeof(*table),
                         f->n * (uint32_t)sizeof(*table), VH_DESC_F_INDIRECT, 0);
-    return head;
 }
 
 /*
@@ -158,7 +158,6 @@ static __attribute__((noinline)) int add_pieces(struct split_ring *s,
     uint32_t size = s->ring.size;
     bool indirect = f.n <= s->table_len;
     unsigned n_desc = indirect ? 1 : f.n;
-    uint16_t tail;
 
     if (s->ring.broken) {
         return -EPROTO;
@@ -171,11 +170,15 @@ static __attribute__((noinline)) int add_pieces(struct split_ring *s,
     if (n_desc > s->ring.n_free) {
         return -ENOSPC;
     }
-    tail = indirect ? fill_indirect(s, &f) : fill_direct(s, &f);
+    if (indirect) {
+        fill_indirect(s, &f);
+    } else {
+        fill_direct(s, &f);
+    }
     if (f.len > UINT32_MAX) {
         return -E2BIG;
     }
-    commit(s, tail, n_desc, (uint32_t)f.in_len, cookie);
+    commit(s, n_desc, (uint32_t)f.in_len, cookie);
     return 0;
 }
 
@@ -183,7 +186,6 @@ static int split_add(struct vh_ring *ring, const struct vh_sg *sg,
                      unsigned n_out, unsigned n_in, void *cookie)
 {
     struct split_ring *s = split(ring);
-    uint16_t head = s->free_head;
 
     if ((n_out | n_in) != 1 || n_out == n_in) {
         return add_pieces(s, sg, n_out, n_in, cookie);
@@ -195,39 +197,52 @@ static int split_add(struct vh_ring *ring, const struct vh_sg *sg,
         return -ENOSPC;
     }
     assert(cookie);
-    vh_split_desc_store(&s->areas.desc[head], sg->addr, sg->len,
+    vh_split_desc_store(&s->areas.desc[free_desc(s, 0)], sg->addr, sg->len,
                         n_in ? VH_DESC_F_WRITE : 0, 0);
-    commit(s, head, 1, n_in ? sg->len : 0, cookie);
+    commit(s, 1, n_in ? sg->len : 0, cookie);
     return 0;
 }
 
 /* Locals, as each store to the ring might change *s for all C knows. */
+static inline __attribute__((always_inline)) void
+put_some(struct split_ring *s, const struct vh_ring_buf *bufs, unsigned n,
+         uint32_t flags, const bool in_order)
+{
+    uint16_t at = s->avail_idx, mask = s->areas.mask;
+    uint16_t *entries = s->areas.avail->ring;
+    struct vh_desc *desc = s->areas.desc;
+    const uint16_t *free_descs = s->free_descs + s->ring.n_free;
+    uint16_t next = s->next;
+
+    for (unsigned i = 0; i < n; i++) {
+        uint16_t head = in_order ? next++ & mask : *--free_descs;
+        struct slot *slot = &s->slots[head];
+
+        slot->cookie = bufs[i].cookie;
+        slot->in_len = flags ? bufs[i].len : 0;
+        slot->n_desc = 1;
+        vh_split_desc_store(&desc[head], bufs[i].addr, bufs[i].len, flags, 0);
+        entries[at++ & mask] = vh_le16(head);
+    }
+    s->avail_idx = at;
+    s->next = next & mask;
+}
+
 static int split_put(struct vh_ring *ring, const struct vh_ring_buf *bufs,
                      unsigned n, bool writable)
 {
     struct split_ring *s = split(ring);
     uint32_t flags = writable ? VH_DESC_F_WRITE : 0;
-    uint16_t at = s->avail_idx, mask = s->areas.mask;
-    uint16_t *entries = s->areas.avail->ring;
-    uint16_t head = s->free_head;
 
     if (ring->broken) {
         return -EPROTO;
     }
     n = n < ring->n_free ? n : ring->n_free;
-    for (unsigned i = 0; i < n; i++) {
-        struct slot *slot = &s->slots[head];
-
-        slot->cookie = bufs[i].cookie;
-        slot->in_len = writable ? bufs[i].len : 0;
-        slot->n_desc = 1;
-        vh_split_desc_store(&s->areas.desc[head], bufs[i].addr, bufs[i].len,
-                            flags, 0);
-        entries[at++ & mask] = vh_le16(head);
-        head = slot->next;
+    if (s->in_order) {
+        put_some(s, bufs, n, flags, true);
+    } else {
+        put_some(s, bufs, n, flags, false);
     }
-    s->avail_idx = at;
-    s->free_head = head;
     ring->n_free -= n;
     ring->n_inflight += n;
     return (int)n;
@@ -296,16 +311,15 @@ static const char *check_used(const struct split_ring *s, uint32_t id,
     return NULL;
 }
 
-/* Puts the chain before the free list; the caller moves the list's head. */
-static void release(struct split_ring *s, struct slot *slot, uint16_t free_head)
+/* Puts a chain of several on the stack.  Return: its new top. */
+static uint16_t *release_chain(struct split_ring *s, uint16_t id,
+                               uint16_t *free_descs)
 {
-    struct slot *tail = slot;
-
-    for (unsigned i = slot->n_desc; i > 1; i--) {
-        tail = &s->slots[tail->next];
+    for (unsigned i = s->slots[id].n_desc; i > 0; i--) {
+        *free_descs++ = id;
+        id = s->slots[id].next;
     }
-    tail->next = free_head;
-    slot->cookie = NULL;
+    return free_descs;
 }
 
 /* Locals, as each store through @used might change *s for all C knows. */
@@ -314,8 +328,7 @@ static unsigned take_some(struct split_ring *s, struct vh_ring_used *used,
 {
     const struct vh_used_elem *elems = s->areas.used->ring;
     uint16_t at = s->last_used, mask = s->areas.mask;
-    uint16_t free_head = s->free_head;
-    unsigned n_desc = 0;
+    uint16_t *free_descs = s->free_descs + s->ring.n_free;
     unsigned i;
 
     for (i = 0; i < n; i++) {
@@ -331,14 +344,16 @@ static unsigned take_some(struct split_ring *s, struct vh_ring_used *used,
         }
         slot = &s->slots[id];
         used[i] = (struct vh_ring_used){ slot->cookie, len };
-        n_desc += slot->n_desc;
-        release(s, slot, free_head);
-        free_head = (uint16_t)id;
+        slot->cookie = NULL;
+        if (__builtin_expect(slot->n_desc == 1, 1)) {
+            *free_descs++ = (uint16_t)id;
+        } else {
+            free_descs = release_chain(s, (uint16_t)id, free_descs);
+        }
         at++;
     }
     s->last_used = at;
-    s->free_head = free_head;
-    s->ring.n_free += n_desc;
+    s->ring.n_free = (uint32_t)(free_descs - s->free_descs);
     s->ring.n_inflight -= i;
     return i;
 }
@@ -380,7 +395,12 @@ static unsigned take_in_order(struct split_ring *s, struct vh_ring_used *used,
         }
         used[i] = (struct vh_ring_used){ slot->cookie, len };
         n_desc += slot->n_desc;
-        head = (uint16_t)(head + slot->n_desc) & mask;
+        /* Apart: a branch foretold, where the sum would wait for the slot. */
+        if (__builtin_expect(slot->n_desc == 1, 1)) {
+            head = (head + 1) & mask;
+        } else {
+            head = (uint16_t)(head + slot->n_desc) & mask;
+        }
         slot->cookie = NULL;
     }
     s->last_used = (uint16_t)(s->last_used + i);
@@ -541,7 +561,8 @@ int vh_split_ring_new(struct vh_ring **ringp,
     if (r < 0) {
         return r;
     }
-    s = vh_ring_zalloc(sizeof(*s) + size * sizeof(s->slots[0]));
+    s = vh_ring_zalloc(sizeof(*s) +
+                       size * (sizeof(s->slots[0]) + sizeof(*s->free_descs)));
     if (!s) {
         return -ENOMEM;
     }
@@ -549,8 +570,9 @@ int vh_split_ring_new(struct vh_ring **ringp,
     s->ring.size = size;
     s->ring.n_free = size;
     s->areas = areas;
+    s->free_descs = (uint16_t *)(s->slots + size);
     for (uint32_t i = 0; i < size; i++) {
-        s->slots[i].next = (uint16_t)(i + 1) & areas.mask;
+        s->free_descs[i] = (uint16_t)(size - 1 - i);
     }
     s->in_order = config->features >> VH_RING_F_IN_ORDER & 1;
     init_tables(s, config);

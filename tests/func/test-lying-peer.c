@@ -62,6 +62,7 @@ static struct vhost_blk *open_disk(int fd, struct vhost_error **errp)
         .long_deadline_ms = DEADLINE_MS,
     };
     struct vhost_blk_options options = {
+        .layout = VHOST_LAYOUT_SPLIT, /* the one that the proxy lies in */
         .size = sizeof(options),
         .deadline_ms = DEADLINE_MS,
         .pool_size = 1 << 20,

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "ring-rig.h"
+#include "ring/packed-event.h"
 #include "ring/packed.h"
 
 #define PACKED BIT(VH_RING_F_PACKED)

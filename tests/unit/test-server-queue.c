@@ -195,7 +195,7 @@ static void test_goes_on_past_the_end_of_the_circle(void **state)
     struct queues *q;
 
     if (layout & PACKED) {
-        skip(); /* it has no such index */
+        return; /* it has no such index */
     }
     q = serve(state, FEATURES);
     start(q, 0);
@@ -262,7 +262,7 @@ static void test_half_a_base_of_a_packed_ring_will_do(void **state)
     struct queues *q = serve(state, FEATURES);
 
     if (!(layout & PACKED)) {
-        skip();
+        return; /* a split ring's has no halves */
     }
     new_ring(q, 0);
     describe(q, 0, VH_PACKED_BASE_NEW & UINT16_MAX);
