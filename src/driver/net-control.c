@@ -12,6 +12,7 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <linux/virtio_net.h>
 
@@ -48,7 +49,7 @@ static int wait_for_answer(struct vhost_net_device *net)
     struct vh_virtq *vq = net->control;
     unsigned ms =
         net->options.deadline_ms ? net->options.deadline_ms : DEFAULT_MS;
-    int64_t deadline = vh_deadline_in((int)ms);
+    int64_t deadline = vh_deadline_in(ms < INT_MAX ? (int)ms : INT_MAX);
     struct vh_ring_used used;
 
     for (;;) {

@@ -57,9 +57,10 @@ int vh_net_rx_put(struct vhost_net_rx *rx, void *const *buffers, unsigned n)
         unsigned found = find(rx, bufs, buffers + done, n - done);
         int put = vh_ring_put(rx->vq->ring, bufs, found, true);
 
-        if (put > 0) {
-            done += (unsigned)put;
+        if (put < 0) {
+            return vh_virtq_fail(rx->vq, put, "the ring is broken");
         }
+        done += (unsigned)put;
         if (put != VH_NET_BURST) {
             seen = found > 0;
             break;
