@@ -11,19 +11,31 @@ export PKG_CONFIG_LIBDIR=$(dirname "$pc"):$(pkg-config --variable pc_path pkg-co
 export PKG_CONFIG_SYSROOT_DIR=
 prefix=$w$(pkg-config --variable=prefix libvhost)
 flags() { pkg-config --define-variable=prefix="$prefix" "$@" libvhost; }
-# The programs of README.md too: the first is whole, the second a part of one.
-awk '/^```c$/ { n++; on = 1; next } /^```$/ { on = 0 } on && n == 1' README.md \
-    >"$w/readme-1.c"
+# The programs of README.md too: the first is whole, the others are parts.
+program() { awk -v want="$1" '/^```c$/ { n++; on = 1; next } /^```$/ { on = 0 } on && n == want' README.md; }
+program 1 >"$w/readme-1.c"
+{
+    echo '#include <vhost/net.h>'
+    echo 'ssize_t frames(void *buffers[32], struct vhost_net_packet packets[32],'
+    echo '    struct vhost_error *error);'
+    echo 'ssize_t frames(void *buffers[32], struct vhost_net_packet packets[32],'
+    echo '    struct vhost_error *error) {'
+    echo 'char frame[2048]; ssize_t n;'
+    program 2 | sed 's/\([^a-z]\)n)/\1(unsigned)n)/; s/frame, n, /frame, (size_t)n, /'
+    echo 'return n; }'
+} >"$w/readme-2.c"
 {
     echo '#include <vhost/vhost.h>'
     echo 'void start(void *ram, size_t ram_size, int ram_fd, uint64_t guest_features,'
     echo '    const int *feature_bits, struct vhost_vdev vdev, struct vhost_error *err);'
     echo 'void start(void *ram, size_t ram_size, int ram_fd, uint64_t guest_features,'
     echo '    const int *feature_bits, struct vhost_vdev vdev, struct vhost_error *err) {'
-    awk '/^```c$/ { n++; on = 1; next } /^```$/ { on = 0 } on && n == 2' README.md
+    program 3
     echo '}'
-} >"$w/readme-2.c"
-cc -std=c11 -Wall -Werror -c -o "$w/readme-2.o" "$w/readme-2.c" $(flags --cflags)
+} >"$w/readme-3.c"
+for n in 2 3; do
+    cc -std=c11 -D_GNU_SOURCE -Wall -Werror -c -o "$w/readme-$n.o" "$w/readme-$n.c" $(flags --cflags)
+done
 for f in examples/*.c "$w/readme-1.c"; do
     cc -std=c11 -Wall -Wextra -Werror -o "$w/shared" "$f" $(flags --cflags --libs)
     cc -std=c11 -o "$w/static" "$f" $(flags --cflags) -L"$(dirname "$(find "$w" -name libvhost.a)")" \
