@@ -8,12 +8,13 @@
 # minute to minute; the back end is started anew for each, as its port keeps the
 # state of the front end before.  What counts is the median of the ratios of the
 # rounds.  A sample is dropped whose threads waited for a core for more than 5 %
-# of the time; one without a reading is missing, never 0.
+# of the time ($WAITING); one without a reading is missing, never 0.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-7}
 seconds=${2:-2}
 build=${BUILD:-build-bench}
+waiting=${WAITING:-5} # per cent
 root=$(tests/interop/peers.sh)
 pages=/proc/sys/vm/nr_hugepages
 before=$(cat $pages)
@@ -41,12 +42,12 @@ ninja -C "$build" >/dev/null
     { echo "needs 400 huge pages, and root to make them" >&2; exit 77; }
 
 # Runs testpmd on a core; takes the place of the shell that runs it.
-testpmd() { # version, core, prefix, forward mode, options of EAL…
+testpmd() { # version, core, prefix, forward mode, options of EAL, --, of its own
     local version=$1 core=$2 prefix=$3 mode=$4 libs=$root/usr/lib/x86_64-linux-gnu
     shift 4
     set -- --lcores "(0,1)@$core" --no-pci --in-memory --single-file-segments \
         -m 256 --file-prefix="$prefix" --no-telemetry "$@" \
-        -- --total-num-mbufs=16384 --no-mlockall --txpkts=64 --auto-start \
+        --total-num-mbufs=16384 --no-mlockall --txpkts=64 --auto-start \
         --stats-period 1 --txd=256 --rxd=256 --forward-mode="$mode"
     if [ "$version" = 22.11 ]; then
         exec dpdk-testpmd "$@"
@@ -58,11 +59,11 @@ testpmd() { # version, core, prefix, forward mode, options of EAL…
 start_back() { # forward mode
     local i
     rm -f "$w/sock"
-    (testpmd 22.11 1 "be$$" "$1" --vdev "net_vhost0,iface=$w/sock,queues=1") \
+    (testpmd 22.11 1 "be$$" "$1" --vdev "net_vhost0,iface=$w/sock,queues=1" --) \
         >"$w/back" 2>&1 </dev/null &
     back=$!
     for ((i = 0; i < 200; i++)); do
-        grep -q "forwards packets" "$w/back" && return
+        grep -qs "forwards packets" "$w/back" && return
         sleep 0.05
     done
     echo "net.sh: no back end:" >&2
@@ -71,7 +72,7 @@ start_back() { # forward mode
 }
 
 # Nanoseconds that the threads of these processes waited for a core.
-waited() { cat $(printf '/proc/%s/task/*/schedstat ' "$@") | awk '{ n += $2 } END { print n + 0 }'; }
+waited() { cat $(printf '/proc/%s/task/*/schedstat ' "$@") | awk '{ n += $2 } END { printf "%.0f", n }'; }
 
 # What DPDK's driver is asked for: the fastest that it has for a layout.
 variant() { # layout mergeable|plain
@@ -94,28 +95,28 @@ dpdk_rate() { # Rx|Tx
 }
 
 ours_rate() {
-    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["pps"] / 1e6)' \
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["frames_per_second"] / 1e6)' \
         "$w/front" 2>/dev/null || true
 }
 
 # sample WHO DIRECTION LAYOUT KIND: a rate, or nothing
 sample() {
-    local who=$1 direction=$2 mode rate=Tx w0 w1 ours=()
+    local who=$1 direction=$2 mode rate=Tx w0 w1 ours=() first=()
     case $direction in
     transmit) mode=txonly; start_back rxonly ;;
     receive) mode=rxonly rate=Rx; start_back txonly ;;
-    loopback) mode=mac rate=Rx; start_back mac ;;
+    # 64 frames go round, and so does DPDK's first burst.
+    loopback) mode=mac rate=Rx ours=(--depth 64) first=(--tx-first --burst=64); start_back mac ;;
     esac
-    [ "$4" = mergeable ] || ours=(--no-mergeable)
+    [ "$4" = mergeable ] || ours+=(--no-mergeable)
     if [ "$who" = libvhost ]; then
         taskset -c 0 "$build/cli/vhost" bench "user:$w/sock" "--$direction" --polling \
             --layout "$3" "${ours[@]}" --frame 64 --no-progress \
             --time "$((seconds + 1))" --json >"$w/front" 2>"$w/error" &
     else
-        # A loop needs frames to begin with: --tx-first sends a few bursts.
         (testpmd "$who" 0 "fe$$" "$mode" --force-max-simd-bitwidth=512 --vdev \
-            "net_virtio_user0,path=$w/sock,queues=1,queue_size=256,$(variant "$3" "$4")") \
-            >"$w/front" 2>&1 </dev/null &
+            "net_virtio_user0,path=$w/sock,queues=1,queue_size=256,$(variant "$3" "$4")" \
+            -- "${first[@]}") >"$w/front" 2>&1 </dev/null &
     fi
     front=$!
     sleep 1.5 # it connects, and warms up
@@ -130,7 +131,7 @@ sample() {
     front=
     stop "$back"
     back=
-    [ -n "$w0" ] && [ -n "$w1" ] && [ $((w1 - w0)) -le $((seconds * 50000000)) ] || return 0
+    [ -n "$w0" ] && [ -n "$w1" ] && [ $((w1 - w0)) -le $((seconds * waiting * 10000000)) ] || return 0
     if [ "$who" = libvhost ]; then ours_rate; else dpdk_rate "$rate"; fi
 }
 
