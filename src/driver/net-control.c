@@ -16,7 +16,7 @@
 #include <string.h>
 #include <linux/virtio_net.h>
 
-#include "backend/user/user.h"
+#include "backend/user/entries.h"
 #include "driver/net.h"
 #include "util/clock.h"
 #include "util/error.h"

@@ -47,11 +47,19 @@ uint64_t vh_server_features(const struct vhost_server *srv)
     return features & ~srv->options.hide_features;
 }
 
+/* clang-format off */
+#define IMPLEMENTED (0 \
+    | VH_PF(MQ) \
+    | VH_PF(REPLY_ACK) \
+    | VH_PF(CONFIG) \
+    | VH_PF(CONFIGURE_MEM_SLOTS) \
+    | VH_PF(STATUS))
+/* clang-format on */
+
 uint64_t vh_server_protocol_features(const struct vhost_server *srv)
 {
-    return (VH_PF(MQ) | VH_PF(REPLY_ACK) | VH_PF(CONFIG) |
-            VH_PF(CONFIGURE_MEM_SLOTS) | VH_PF(STATUS)) &
-           ~srv->options.hide_protocol_features;
+    return vh_protocol_features_usable(IMPLEMENTED &
+                                       ~srv->options.hide_protocol_features);
 }
 
 int vh_server_watch(struct vhost_server *srv, int fd, enum vh_server_event kind,

@@ -24,9 +24,14 @@
 
 #include "util/error.h"
 
-#define IMPLEMENTED                                 \
-    (VH_PF(MQ) | VH_PF(REPLY_ACK) | VH_PF(CONFIG) | \
-     VH_PF(CONFIGURE_MEM_SLOTS) | VH_PF(STATUS))
+/* clang-format off */
+#define IMPLEMENTED (0 \
+    | VH_PF(MQ) \
+    | VH_PF(REPLY_ACK) \
+    | VH_PF(CONFIG) \
+    | VH_PF(CONFIGURE_MEM_SLOTS) \
+    | VH_PF(STATUS))
+/* clang-format on */
 
 static const char spec_prefix[] = "VHOST_USER_PROTOCOL_F_";
 

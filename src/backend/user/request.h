@@ -3,7 +3,7 @@
 #ifndef VH_BACKEND_USER_REQUEST_H
 #define VH_BACKEND_USER_REQUEST_H
 
-#include "backend/user/user.h"
+#include "backend/user/entries.h"
 
 /**
  * vh_user_answer_fn - what to make of an answer

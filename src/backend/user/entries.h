@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The entries of user_ops, a block for each file; see backend.h for what each
+ * promises.  They take the lock of the connection themselves, but where they
+ * take a struct vhost_user.
+ */
+#ifndef VH_BACKEND_USER_ENTRIES_H
+#define VH_BACKEND_USER_ENTRIES_H
+
+#include "backend/user/user.h"
+
+/* request.c */
+int vh_user_sync(struct vhost_dev *dev);
+int vh_user_dispatch(struct vhost_dev *dev);
+
+/* queue.c */
+int vh_user_set_features(struct vhost_dev *dev, uint64_t features);
+int vh_user_dev_start(struct vhost_dev *dev, bool started);
+void vh_user_reset_status(struct vhost_dev *dev);
+int vh_user_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,
+                        struct vhost_virtqueue *vq);
+int vh_user_set_vring_num(struct vhost_dev *dev, struct vhost_vring_state *s);
+int vh_user_set_vring_base(struct vhost_dev *dev, struct vhost_vring_state *s);
+int vh_user_set_vring_addr(struct vhost_dev *dev, struct vhost_vring_addr *a);
+int vh_user_set_vring_kick(struct vhost_dev *dev, struct vhost_vring_file *f);
+int vh_user_set_vring_call(struct vhost_dev *dev, struct vhost_vring_file *f);
+int vh_user_set_vring_err(struct vhost_dev *dev, struct vhost_vring_file *f);
+int vh_user_set_vring_enable(struct vhost_dev *dev, int enable);
+/* One queue, and waits until the back end has obeyed, where it can say so. */
+int vh_user_enable_queue(struct vhost_user *user, unsigned queue, bool enable,
+                         struct vhost_error **errp);
+int vh_user_get_vring_base(struct vhost_dev *dev, struct vhost_vring_state *s);
+int vh_user_get_vring_bases(struct vhost_dev *dev,
+                            struct vhost_vring_state *states, int *results,
+                            unsigned n);
+
+/* mem.c */
+unsigned vh_user_memslots_limit(struct vhost_dev *dev);
+int vh_user_set_mem_table(struct vhost_dev *dev, struct vhost_memory *mem);
+void vh_user_forget_mem(struct vhost_user *user);
+
+/* config.c */
+int vh_user_get_config(struct vhost_dev *dev, uint8_t *config, uint32_t len);
+int vh_user_set_config(struct vhost_dev *dev, const uint8_t *data,
+                       uint32_t offset, uint32_t size, uint32_t flags);
+
+#endif
