@@ -24,6 +24,7 @@
 #include <linux/virtio_net.h>
 
 #include "bridge-pump.h"
+#include "checksum.h"
 #include "out.h"
 #include "system.h"
 
@@ -120,6 +121,13 @@ static bool post(struct pump *p)
     return true;
 }
 
+/* Said to be right, by whoever may not have computed it. */
+static bool is_unchecked(const struct virtio_net_hdr_v1 *header)
+{
+    return (header->flags & VIRTIO_NET_HDR_F_DATA_VALID) &&
+           !(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
+}
+
 /* Writes one frame: its packets from the first to one without more. */
 static bool write_frame(struct pump *p, const struct vhost_net_packet *packet)
 {
@@ -132,6 +140,10 @@ static bool write_frame(struct pump *p, const struct vhost_net_packet *packet)
     /* Without the flag nobody vouches for what is there. */
     if (!(packet->flags & VHOST_NET_PACKET_HEADER)) {
         memset(vhost_net_header(packet), 0, VHOST_NET_HEADER);
+    }
+    if (is_unchecked(vhost_net_header(packet))) {
+        checksum_leave_to_host(vhost_net_header(packet), vhost_net_data(packet),
+                               packet->len);
     }
     iov[0].iov_base = vhost_net_header(packet);
     iov[0].iov_len = VHOST_NET_HEADER + packet->len;

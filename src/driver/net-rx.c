@@ -97,7 +97,7 @@ static const char *begin_frame(struct vhost_net_rx *rx,
     if (n == 0 || n > rx->vq->ring->size) {
         return "a frame lies in an impossible number of buffers";
     }
-    if (flags & VIRTIO_NET_HDR_F_NEEDS_CSUM ||
+    if (flags & (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID) ||
         gso_type != VIRTIO_NET_HDR_GSO_NONE) {
         packet->flags = VHOST_NET_PACKET_HEADER;
     }

@@ -39,6 +39,71 @@ testpmd_count() {
         here { for (i = 1; i < NF; i++) if ($i == want) { print $(i + 1); exit } }' "$1"
 }
 
+# echo_server ADDRESS PORT: takes what a TCP client sends until it has no more,
+# then gives it all back
+echo_server() {
+    exec python3 -c '
+import socket, sys
+s = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print("listening", flush=True)
+while True:
+    c, _ = s.accept()
+    data = bytearray()
+    while piece := c.recv(65536):
+        data += piece
+    print("got", len(data), "bytes", flush=True)
+    c.sendall(data)
+    c.close()' "$@"
+}
+
+# sends_and_gets_back ADDRESS PORT MIB: what an echo_server() there returns is
+# what was sent.  Little is on its way at a time: passt drops what its socket
+# does not take, and leaves it to TCP to send that again, after ever longer waits.
+sends_and_gets_back() {
+    timeout 60 python3 -c '
+import random, socket, sys, threading
+data = random.Random(5).randbytes(int(sys.argv[3]) << 20)
+c = socket.socket()
+c.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+c.settimeout(20)
+c.connect((sys.argv[1], int(sys.argv[2])))
+c.sendall(data)
+c.shutdown(socket.SHUT_WR)
+back = bytearray()
+while piece := c.recv(65536):
+    back += piece
+print("sent", len(data), "bytes, back", len(back))
+assert back == data' "$@"
+}
+
+# a_network NAME: a network namespace, as long as this test
+a_network() {
+    ip netns add "vhost-$1-$$" && networks+=("vhost-$1-$$") &&
+        ip -n "vhost-$1-$$" link set lo up
+}
+
+in_network() { # NAME COMMAND…: takes the place of the shell that runs it
+    local name=vhost-$1-$$
+    shift
+    case $(type -t "$1") in
+    function)
+        export -f "$1"
+        exec ip netns exec "$name" bash -c '"$@"' - "$@"
+        ;;
+    *) exec ip netns exec "$name" "$@" ;;
+    esac
+}
+
+networks=()
+leave_networks() {
+    local n
+    cleanup
+    for n in "${networks[@]}"; do
+        ip netns del "$n"
+    done
+}
+trap leave_networks EXIT
+
 # in_background COMMAND…: ended when the test ends; $! is its pid, and what it
 # says is in $log
 in_background() {
