@@ -101,7 +101,9 @@ static bool gate_is_open(const struct vhost_server *srv,
     case VH_GATE_PROTOCOL:
         return vh_server_features(srv) & VH_F_PROTOCOL_FEATURES;
     case VH_GATE_PROTOCOL_ACKED:
-        return srv->session.features & VH_F_PROTOCOL_FEATURES;
+        /* QEMU enables the rings of a network device before SET_FEATURES. */
+        return (srv->session.features & VH_F_PROTOCOL_FEATURES) ||
+               srv->session.protocol != 0;
     case VH_GATE_IOMMU:
         return false;
     default:

@@ -330,6 +330,18 @@ static void test_a_ring_outside_memory_does_not_start(void **state)
     close(kick);
 }
 
+/* As QEMU does for a network device. */
+static void test_a_ring_may_be_enabled_before_the_features_are_set(void **state)
+{
+    struct rig *rig = *state;
+    struct vh_msg msg;
+
+    rig_serve(rig, NULL, NULL, NULL);
+    vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, RIG_PROTOCOL);
+    rig_say(rig, &msg);
+    assert_int_equal(rig_do_state(rig, VH_SET_VRING_ENABLE, 0, 1), 0);
+}
+
 static void test_queues_that_can_not_be_are_refused(void **state)
 {
     struct rig *rig = serve(state);
@@ -681,6 +693,7 @@ int main(void)
         T(test_takes_as_many_regions_as_it_says),
         T(test_a_refused_table_leaves_the_old_one),
         T(test_a_ring_outside_memory_does_not_start),
+        T(test_a_ring_may_be_enabled_before_the_features_are_set),
         T(test_queues_that_can_not_be_are_refused),
         T(test_an_fd_that_is_no_eventfd_is_refused),
         T(test_a_queue_that_never_ran_has_the_base_it_was_given),
