@@ -2,6 +2,7 @@
 /* `vhost serve`: the embedded back end behind a socket. */
 #include "serve.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <vhost/names.h>
 
 #include "cli.h"
+#include "fault.h"
 #include "out.h"
 #include "size.h"
 #include "system.h"
@@ -22,6 +24,8 @@ enum {
     KEY_SOCKET = 1000,
     KEY_POLL_US,
     KEY_HIDE,
+    KEY_FEATURES,
+    KEY_FAULT,
 };
 
 /* clang-format off */
@@ -33,6 +37,14 @@ static const struct argp_option options[] = {
     { .name = "hide-feature", .key = KEY_HIDE, .arg = "NAME|BIT",
       .doc = "do not offer a feature, by name or as bit of virtio; may be "
              "given several times" },
+    { .name = "features", .key = KEY_FEATURES, .arg = "BITS",
+      .doc = "offer only these virtio features, of those that there are: a "
+             "number, hexadecimal after 0x" },
+    { .name = "fault", .key = KEY_FAULT, .arg = "WHAT@WHERE",
+      .doc = "go wrong on purpose, so that a front end can be tested: WHAT is "
+             "delay=MS, drop, error or close; WHERE is N, the Nth request of a "
+             "connection, or the NAME of a request, or NAME:N; may be given "
+             "several times" },
     { .name = "verbose", .key = 'v',
       .doc = "tell of connections on standard error" },
     { 0 },
@@ -70,6 +82,36 @@ static void hide_feature(struct argp_state *state, struct serve *s,
     argp_error(state, "no feature is called '%s'", what);
 }
 
+static void offer_only(struct argp_state *state, struct serve *s,
+                       const char *bits)
+{
+    unsigned long long features;
+    char *end;
+
+    errno = 0;
+    features = strtoull(bits, &end, 0);
+    if (errno != 0 || end == bits || *end != '\0' || bits[0] == '-') {
+        argp_error(state, "--features: '%s' is no number of 64 bits", bits);
+    }
+    s->options.hide_features |= ~(uint64_t)features;
+}
+
+static void add_fault(struct argp_state *state, struct serve *s, char *text)
+{
+    struct vhost_server_fault *fault = &s->faults[s->n_faults];
+
+    if (s->n_faults == SERVE_FAULTS_MAX) {
+        argp_error(state, "--fault: more than %u", SERVE_FAULTS_MAX);
+    }
+    if (fault_parse(text, fault) < 0) {
+        argp_error(state,
+                   "--fault: '%s' is not like close@20, error@SET_MEM_TABLE or "
+                   "delay=500@GET_VRING_BASE:2",
+                   text);
+    }
+    s->n_faults++;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct serve *s = state->input;
@@ -84,6 +126,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_HIDE:
         hide_feature(state, s, arg);
+        return 0;
+    case KEY_FEATURES:
+        offer_only(state, s, arg);
+        return 0;
+    case KEY_FAULT:
+        add_fault(state, s, arg);
         return 0;
     case 'v':
         s->options.log = log_line;
@@ -111,12 +159,15 @@ static int run_server(struct vhost_server *server)
 int serve_run(const struct serve *s, struct vhost_server_device *device,
               const char *what)
 {
+    struct vhost_server_options all = s->options;
     struct vhost_error *err = NULL;
     struct vhost_server *server;
     int r = EXIT_FAILURE;
 
+    all.faults = s->faults;
+    all.n_faults = s->n_faults;
     system_catch_signals();
-    server = vhost_server_new(s->socket, device, &s->options, &err);
+    server = vhost_server_new(s->socket, device, &all, &err);
     if (!server) {
         out_library_error(err);
         return r;

@@ -9,17 +9,21 @@
 #include <vhost/server.h>
 
 #define SERVE_QUEUE_SIZE_MAX 32768u
+#define SERVE_FAULTS_MAX 16u
 
 /**
  * struct serve - what every type can be told
  * @device_id: its VIRTIO_ID_…, for the names of features
  * @socket: where front ends connect; required
  * @options: of the server
+ * @faults, @n_faults: to be made on purpose; filled in by the parser
  */
 struct serve {
     uint32_t device_id;
     const char *socket;
     struct vhost_server_options options;
+    struct vhost_server_fault faults[SERVE_FAULTS_MAX];
+    unsigned n_faults;
 };
 
 /* Options of struct serve, as a child of a type's parser. */

@@ -31,6 +31,33 @@ extern "C" {
 struct vhost_server;
 struct vhost_server_device;
 
+/** What a server does wrong on purpose. */
+enum vhost_server_fault_kind {
+    VHOST_SERVER_FAULT_DELAY = 0, /* serve the request, but later */
+    VHOST_SERVER_FAULT_DROP = 1,  /* neither serve nor answer it */
+    VHOST_SERVER_FAULT_ERROR = 2, /* refuse it */
+    VHOST_SERVER_FAULT_CLOSE = 3, /* hang up instead of serving it */
+};
+
+/**
+ * struct vhost_server_fault - a fault on purpose, to test a front end with
+ * @kind: what goes wrong
+ * @request: at which request, by its name in the specification without prefix,
+ *     such as "SET_MEM_TABLE"; copied; NULL: at any
+ * @nth: at the how manyth of those of a connection, from 1; 0: at each
+ * @delay_ms: of VHOST_SERVER_FAULT_DELAY, milliseconds, up to a day
+ *
+ * Requests are served in order: one that is delayed delays those behind it,
+ * while the queues go on.  A request with an answer of its own is refused in
+ * the words that the protocol has for it, or by zeroes.
+ */
+struct vhost_server_fault {
+    enum vhost_server_fault_kind kind;
+    const char *request;
+    unsigned nth;
+    unsigned delay_ms;
+};
+
 /**
  * struct vhost_server_options - how to serve
  * @size: sizeof(struct vhost_server_options), or 0 for the fields of this
@@ -41,6 +68,9 @@ struct vhost_server_device;
  * @log: told of each connection that comes, goes or is ended for a fault;
  *     or NULL
  * @opaque: for @log
+ * @faults: @n_faults of them, copied; of several at one request the first
+ *     counts; NULL for none
+ * @n_faults: how many
  */
 struct vhost_server_options {
     size_t size;
@@ -49,6 +79,8 @@ struct vhost_server_options {
     unsigned poll_us;
     void (*log)(const char *line, void *opaque);
     void *opaque;
+    const struct vhost_server_fault *faults;
+    unsigned n_faults;
 };
 
 /**

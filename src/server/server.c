@@ -129,6 +129,16 @@ static void copy_options(struct vhost_server *srv,
     }
 }
 
+/* The list is the caller's: it is looked at no more after this. */
+static int take_faults(struct vhost_server *srv, struct vhost_error **errp)
+{
+    int r = vh_faults_copy(&srv->faults, srv->options.faults,
+                           srv->options.n_faults, errp);
+
+    srv->options.faults = NULL;
+    return r;
+}
+
 static int make_fds(struct vhost_server *srv)
 {
     srv->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -200,7 +210,7 @@ static struct vhost_server *server_new(struct vhost_server_device *device,
     srv->again_fd = -1;
     srv->listen_fd = -1;
     copy_options(srv, opts);
-    if (server_init(srv, errp) < 0) {
+    if (take_faults(srv, errp) < 0 || server_init(srv, errp) < 0) {
         vhost_server_free(srv);
         return NULL;
     }
@@ -254,6 +264,7 @@ void vhost_server_free(struct vhost_server *srv)
     vh_fd_close(&srv->again_fd);
     vh_fd_close(&srv->epoll_fd);
     free(srv->queues);
+    vh_faults_free(&srv->faults);
     free(srv);
 }
 

@@ -25,6 +25,7 @@
 #include <vhost/server.h>
 
 #include "server/device.h"
+#include "server/fault.h"
 #include "server/memory.h"
 #include "server/queue.h"
 #include "wire/codec.h"
@@ -37,7 +38,8 @@ struct vh_session {
     uint64_t protocol;    /* acknowledged by the front end */
     uint8_t status;
     bool refused;      /* the features that the driver wanted */
-    bool watches_room; /* in the socket, to send */
+    uint32_t watches;  /* events of the socket */
+    int delay_fd;      /* a timer: the request in msg waits for it; or -1 */
     const char *why;   /* the request is refused, constant; or NULL */
     const char *fault; /* why it is to be ended, or NULL */
     char fault_text[160];
@@ -60,7 +62,8 @@ struct vhost_server {
     bool unsent; /* the device could not begin all that it took */
     unsigned n_looks;
     int64_t last_work; /* nanoseconds, where there is polling */
-    struct vh_msg msg; /* being served */
+    struct vh_msg msg; /* being served, or delayed */
+    struct vh_faults faults;
 };
 
 /* What happened on an fd in the server's epoll: kind, and queue if any. */

@@ -13,6 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/fd.h"
 
 #define MESSAGES_MAX 64 /* at a time, so that queues get their turn */
 
@@ -60,7 +65,12 @@ int vh_session_begin(struct vhost_server *srv, int fd)
         vh_sock_free(sock);
         return r;
     }
-    srv->session = (struct vh_session){ .sock = sock };
+    srv->session = (struct vh_session){
+        .sock = sock,
+        .watches = EPOLLIN,
+        .delay_fd = -1,
+    };
+    vh_faults_rewind(&srv->faults);
     vh_server_reset_device(srv);
     vh_server_log(srv, "a front end has connected");
     return 0;
@@ -76,6 +86,10 @@ void vh_session_end(struct vhost_server *srv, const char *why)
     }
     vh_server_reset_device(srv);
     vh_memory_clear(&srv->memory);
+    if (srv->session.delay_fd >= 0) {
+        vh_msg_close_fds(&srv->msg); /* its turn will not come */
+        vh_fd_close(&srv->session.delay_fd);
+    }
     vh_server_unwatch(srv, vh_sock_fd(srv->session.sock));
     vh_sock_free(srv->session.sock);
     srv->session = (struct vh_session){ .sock = NULL };
@@ -157,26 +171,112 @@ static int serve(struct vhost_server *srv, struct vh_msg *msg)
     return vh_sock_queue_flags(srv->session.sock, &reply, VH_MSG_F_REPLY);
 }
 
+/* Until then nothing more is read, so that all keeps its order. */
+static int delay(struct vhost_server *srv, unsigned ms)
+{
+    const struct itimerspec when = {
+        .it_value = { .tv_sec = ms / 1000,
+                      .tv_nsec = (long)(ms % 1000) * 1000000 + 1 },
+    };
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    if (timerfd_settime(fd, 0, &when, NULL) < 0 ||
+        vh_server_watch(srv, fd, VH_EVENT_SESSION, 0) < 0) {
+        vh_fd_close(&fd);
+        return -EIO;
+    }
+    srv->session.delay_fd = fd;
+    return 0;
+}
+
+/* Is the request that was delayed to be served now? */
+static bool delay_is_over(struct vhost_server *srv)
+{
+    uint64_t n;
+
+    if (read(srv->session.delay_fd, &n, sizeof(n)) != sizeof(n)) {
+        return false;
+    }
+    vh_server_unwatch(srv, srv->session.delay_fd);
+    vh_fd_close(&srv->session.delay_fd);
+    return true;
+}
+
+static int refuse(struct vhost_server *srv, const struct vh_msg *msg)
+{
+    const struct vh_msg_row *row = vh_msg_row(VH_FROM_FRONT, msg->request);
+    struct vh_msg reply;
+
+    if (!row || row->reply != VH_REPLY_OWN) {
+        return reply_ack(srv, msg, -EIO);
+    }
+    vh_msg_init(&reply, msg->request);
+    vh_fault_answer(msg, &reply);
+    return vh_sock_queue_flags(srv->session.sock, &reply, VH_MSG_F_REPLY);
+}
+
+/* Serves srv->msg, unless the owner wants it to go wrong. */
+static int serve_or_fail(struct vhost_server *srv)
+{
+    const struct vhost_server_fault *f =
+        vh_faults_next(&srv->faults, srv->msg.request);
+
+    if (!f) {
+        return serve(srv, &srv->msg);
+    }
+    vh_server_log(srv, "%s goes wrong on purpose",
+                  vh_msg_name(VH_FROM_FRONT, srv->msg.request));
+    switch (f->kind) {
+    case VHOST_SERVER_FAULT_DELAY:
+        return delay(srv, f->delay_ms);
+    case VHOST_SERVER_FAULT_DROP:
+        return 0;
+    case VHOST_SERVER_FAULT_ERROR:
+        return refuse(srv, &srv->msg);
+    default:
+        return fault(srv, vh_msg_name(VH_FROM_FRONT, srv->msg.request),
+                     "the connection was closed on purpose");
+    }
+}
+
+static const char *not_received(struct vhost_server *srv, int r,
+                                const char *why)
+{
+    if (r == -ECONNRESET) {
+        return "the front end has gone";
+    }
+    fault(srv, "the front end was sent away", why ? why : strerror(-r));
+    return srv->session.fault;
+}
+
 /* What has come.  Return: NULL, or why the session ends. */
 static const char *serve_all(struct vhost_server *srv)
 {
     const char *why = NULL;
+    int r;
 
     for (unsigned n = 0; n < MESSAGES_MAX; n++) {
-        int r = vh_sock_receive(srv->session.sock, &srv->msg, false, &why);
-
-        if (r == 0) {
-            return NULL;
+        if (srv->session.delay_fd >= 0) {
+            if (!delay_is_over(srv)) {
+                return NULL;
+            }
+            r = serve(srv, &srv->msg);
+        } else {
+            r = vh_sock_receive(srv->session.sock, &srv->msg, false, &why);
+            if (r == 0) {
+                return NULL;
+            }
+            if (r < 0) {
+                return not_received(srv, r, why);
+            }
+            r = serve_or_fail(srv);
         }
-        if (r == -ECONNRESET) {
-            return "the front end has gone";
+        if (srv->session.delay_fd < 0) {
+            vh_msg_close_fds(&srv->msg);
         }
-        if (r < 0) {
-            fault(srv, "the front end was sent away", why ? why : strerror(-r));
-            return srv->session.fault;
-        }
-        r = serve(srv, &srv->msg);
-        vh_msg_close_fds(&srv->msg);
         if (r == -ENOBUFS) {
             return "the front end does not read its answers";
         }
@@ -187,18 +287,25 @@ static const char *serve_all(struct vhost_server *srv)
     return NULL; /* what is left keeps the socket readable */
 }
 
-/* Hear of room in the socket, but only while something waits for it. */
-static void watch_room(struct vhost_server *srv)
+/*
+ * Hear of room in the socket, but only while something waits for it; and of
+ * requests, but only while none is delayed; one edge tells then of a front end
+ * that has gone, which is looked into once the delay is over.
+ */
+static void watch_socket(struct vhost_server *srv)
 {
     struct vh_session *session = &srv->session;
-    bool want = vh_sock_wants_send(session->sock);
+    bool unsent = vh_sock_wants_send(session->sock);
+    uint32_t want =
+        (session->delay_fd < 0 ? (uint32_t)EPOLLIN : (uint32_t)EPOLLET) |
+        (unsent ? (uint32_t)EPOLLOUT : 0);
     struct epoll_event event = {
-        .events = EPOLLIN | (want ? (uint32_t)EPOLLOUT : 0),
+        .events = want,
         .data.u64 = (uint64_t)VH_EVENT_SESSION << 32,
     };
 
-    if (want != session->watches_room) {
-        session->watches_room = want;
+    if (want != session->watches) {
+        session->watches = want;
         epoll_ctl(srv->epoll_fd, EPOLL_CTL_MOD, vh_sock_fd(session->sock),
                   &event);
     }
@@ -218,5 +325,5 @@ void vh_session_dispatch(struct vhost_server *srv)
         vh_session_end(srv, text);
         return;
     }
-    watch_room(srv);
+    watch_socket(srv);
 }
