@@ -153,7 +153,8 @@ typedef enum VhostDeviceStatePhase {
  *
  * Device IOTLB
  * @vhost_set_iotlb_callback: start or stop delivering misses.  NULL: skip.
- * @vhost_send_device_iotlb_msg: an update or invalidation.  NULL: -ENODEV.
+ * @vhost_send_device_iotlb_msg: an update or invalidation.  May be posted; any
+ *     thread.  NULL: -ENODEV.
  *
  * Configuration space
  * @vhost_get_config: @len bytes from offset 0.  NULL: -ENOSYS.

@@ -18,6 +18,8 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
+struct vhost_dev;
+struct vhost_iommu_ops;
 struct vhost_vdev;
 
 /** Where the base that a stopped queue reports comes from. */
@@ -104,6 +106,10 @@ struct vhost_vdev_ops {
  * @opaque: the owner's own
  * @big_endian: a legacy device in a big-endian guest
  * @vhost_started: out: a back end runs it
+ * @device_iotlb: see vhost_toggle_device_iotlb()
+ * @iommu: translates for a device behind an IOMMU; NULL: it is behind none.
+ *     Lent while the device is started; see iommu.h
+ * @dev: out: the device that runs it, while it is started
  */
 struct vhost_vdev {
     uint32_t device_id;
@@ -113,6 +119,9 @@ struct vhost_vdev {
     void *opaque;
     bool big_endian;
     bool vhost_started;
+    bool device_iotlb;
+    const struct vhost_iommu_ops *iommu;
+    struct vhost_dev *dev;
     uint64_t reserved[4];
 };
 

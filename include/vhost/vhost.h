@@ -20,6 +20,7 @@
 
 #include <vhost/backend.h>
 #include <vhost/error.h>
+#include <vhost/iommu.h>
 #include <vhost/memory.h>
 #include <vhost/notifier.h>
 #include <vhost/user.h>

@@ -313,6 +313,24 @@ int vh_be_set_vring_call(struct vhost_dev *dev, unsigned queue, int fd)
                     queue, fd);
 }
 
+void vh_be_set_iotlb_callback(struct vhost_dev *dev, bool enabled)
+{
+    vh_trace2(backend_set_iotlb_callback, dev, enabled);
+    if (dev->vhost_ops->vhost_set_iotlb_callback) {
+        dev->vhost_ops->vhost_set_iotlb_callback(dev, enabled);
+    }
+}
+
+int vh_be_send_iotlb(struct vhost_dev *dev, struct vhost_iotlb_msg *msg)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_send_device_iotlb_msg
+               ? done(dev, "IOTLB_MSG", VH_NO_QUEUE,
+                      ops->vhost_send_device_iotlb_msg(dev, msg))
+               : absent(dev, -ENODEV, "IOTLB_MSG", VH_NO_QUEUE);
+}
+
 bool vh_be_has_vring_err(const struct vhost_dev *dev)
 {
     return dev->vhost_ops->vhost_set_vring_err != NULL;

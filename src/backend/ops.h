@@ -55,6 +55,9 @@ int vh_be_set_features(struct vhost_dev *dev, const uint64_t *features);
 int vh_be_set_backend_cap(struct vhost_dev *dev);
 bool vh_be_force_iommu(struct vhost_dev *dev);
 
+void vh_be_set_iotlb_callback(struct vhost_dev *dev, bool enabled);
+int vh_be_send_iotlb(struct vhost_dev *dev, struct vhost_iotlb_msg *msg);
+
 int vh_be_set_mem_table(struct vhost_dev *dev, struct vhost_memory *mem);
 
 int vh_be_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,

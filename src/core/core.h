@@ -25,6 +25,8 @@ struct vhost_dev_priv {
     bool told;     /* the owner knows that the back end is gone */
     int epoll_fd;
     unsigned n_ready;        /* queues that vhost_dev_init() has made */
+    bool iommu;        /* settled by the start; see iommu.c */
+    bool device_iotlb; /* which invalidations are in force */
     int stop_result;         /* the first failure on the way down */
     bool unwinding;          /* the way down is that of a failed start */
     pthread_mutex_t masking; /* vq->masked is what the back end was told */
@@ -99,6 +101,23 @@ void vh_queue_kick(const struct vhost_vdev *vdev,
 /** vh_queue_translate() - an address in the table of the back end, or NULL */
 void *vh_queue_translate(const struct vhost_memory_section *sections, size_t n,
                          uint64_t gpa, uint64_t size);
+
+/* iommu.c */
+
+/** vh_core_iommu_settle() - the device starts: has it an IOMMU? */
+void vh_core_iommu_settle(struct vhost_dev *dev);
+
+/** vh_core_iotlb_prime() - post what the back end will ask for first */
+int vh_core_iotlb_prime(struct vhost_dev *dev);
+
+/** vh_core_iotlb_post() - the same as vhost_device_iotlb_miss(), unsettled */
+int vh_core_iotlb_post(struct vhost_dev *dev, uint64_t iova, bool write);
+
+/** vh_core_iommu_hva() - where @size bytes at @iova are; NULL if nowhere */
+void *vh_core_iommu_hva(struct vhost_dev *dev, uint64_t iova, uint64_t size);
+
+/** vh_core_iotlb_fault() - the back end could not access @iova */
+void vh_core_iotlb_fault(struct vhost_dev *dev, uint64_t iova, bool write);
 
 /* memory.c */
 

@@ -22,8 +22,10 @@ void vh_core_features(const struct vhost_dev *dev, uint64_t *features)
         features[i] =
             dev->acked_features_array[i] | dev->backend_features_array[i];
     }
-    /* Without an IOMMU the bit only costs IOTLB messages. */
-    features[0] &= ~(UINT64_C(1) << F_IOMMU);
+    if (!dev->priv->iommu) {
+        /* Without an IOMMU the bit only costs IOTLB messages. */
+        features[0] &= ~(UINT64_C(1) << F_IOMMU);
+    }
 }
 
 void vhost_get_features_ex(struct vhost_dev *hdev, const int *feature_bits,

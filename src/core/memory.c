@@ -135,8 +135,8 @@ static int check_rings(const struct vhost_dev *dev, const struct table *table,
         unsigned queue = (unsigned)dev->vq_index + i;
         int r;
 
-        if (!vq->started) {
-            continue;
+        if (!vq->started || dev->priv->iommu) {
+            continue; /* or it is elsewhere already, in the guest's eyes */
         }
         r = check_area(table, queue, "descriptor", vq->desc, vq->desc_phys,
                        vq->desc_size, errp);

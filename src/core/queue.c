@@ -86,6 +86,10 @@ static int map_area(struct vhost_dev *dev, unsigned queue, const char *what,
     void *area = vh_queue_translate(dev->mem_sections,
                                     (size_t)dev->n_mem_sections, gpa, size);
 
+    if (vhost_dev_has_iommu(dev)) {
+        /* Only the back end's IOTLB knows: what stands here is no pointer. */
+        area = (void *)(uintptr_t)gpa;
+    }
     if (gpa % align != 0) {
         return vh_be_fail(dev, -EINVAL, "virtqueue start", (int)queue,
                           "queue %u: its %s area at %#llx is not aligned to %u",
@@ -246,15 +250,18 @@ void vh_queue_kick(const struct vhost_vdev *vdev,
 }
 
 /* The back end does not say where it stood: what can be known of it? */
-static void recover_base(const struct vhost_dev *dev,
+static void recover_base(struct vhost_dev *dev,
                          const struct vhost_virtqueue *vq,
                          const struct vhost_vdev *vdev,
                          struct vhost_vdev_queue *q)
 {
-    const uint16_t *idx = (const uint16_t *)vq->used + 1;
+    const uint16_t *idx =
+        vhost_dev_has_iommu(dev)
+            ? vh_core_iommu_hva(dev, vq->used_phys + 2, sizeof(*idx))
+            : (const uint16_t *)vq->used + 1;
     uint16_t raw;
 
-    if (vh_core_has(dev, VH_RING_F_PACKED)) {
+    if (vh_core_has(dev, VH_RING_F_PACKED) || !idx) {
         q->base_source = VHOST_BASE_UNKNOWN;
         return;
     }

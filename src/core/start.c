@@ -32,6 +32,7 @@ static int features_up(struct vhost_dev *dev, bool vrings)
     int r;
 
     (void)vrings;
+    vh_core_iommu_settle(dev);
     vh_core_features(dev, features);
     r = vh_be_set_features(dev, features);
     return r < 0 ? r : vh_be_set_backend_cap(dev);
@@ -59,6 +60,36 @@ static int memory_up(struct vhost_dev *dev, bool vrings)
 static void memory_down(struct vhost_dev *dev, bool vrings)
 {
     /* The back end may keep the table: a stopped one touches no memory. */
+    (void)dev;
+    (void)vrings;
+}
+
+static int iotlb_up(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    if (vhost_dev_has_iommu(dev)) {
+        vh_be_set_iotlb_callback(dev, true);
+    }
+    return 0;
+}
+
+/* Not before the rings stand still: what they finish may be missed too. */
+static void iotlb_down(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    if (vhost_dev_has_iommu(dev)) {
+        vh_be_set_iotlb_callback(dev, false);
+    }
+}
+
+static int primed_up(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    return vhost_dev_has_iommu(dev) ? vh_core_iotlb_prime(dev) : 0;
+}
+
+static void primed_down(struct vhost_dev *dev, bool vrings)
+{
     (void)dev;
     (void)vrings;
 }
@@ -146,9 +177,11 @@ static const struct rung {
     /* clang-format off */
     { "features",     features_up, features_down },
     { "memory table", memory_up,   memory_down   },
+    { "IOTLB",        iotlb_up,    iotlb_down    },
     { "virtqueues",   queues_up,   queues_down   },
     { "vring enable", enable_up,   enable_down   },
     { "device start", device_up,   device_down   },
+    { "IOTLB primed", primed_up,   primed_down   },
     { "settled",      settled_up,  settled_down  },
     /* clang-format on */
 };
@@ -185,6 +218,8 @@ int vhost_dev_start(struct vhost_dev *hdev, struct vhost_vdev *vdev,
         return r;
     }
     hdev->vdev = vdev;
+    vdev->dev = hdev;
+    hdev->priv->device_iotlb = vdev->device_iotlb;
     for (size_t i = 0; i < N_RUNGS; i++) {
         r = rungs[i].up(hdev, vrings);
         vh_trace3(start_rung, hdev, rungs[i].name, r);
@@ -194,6 +229,7 @@ int vhost_dev_start(struct vhost_dev *hdev, struct vhost_vdev *vdev,
             climb_down(hdev, vrings, i);
             hdev->priv->unwinding = false;
             hdev->vdev = NULL;
+            vdev->dev = NULL;
             return r;
         }
     }
@@ -214,6 +250,7 @@ int vhost_dev_stop(struct vhost_dev *hdev, struct vhost_vdev *vdev, bool vrings)
     climb_down(hdev, vrings, N_RUNGS);
     r = hdev->priv->stop_result;
     hdev->vdev = NULL;
+    vdev->dev = NULL;
     hdev->started = false;
     vdev->vhost_started = false;
     if (vh_core_talks(hdev)) {

@@ -18,6 +18,7 @@
 #define RIG_PER_QUEUE 0x1000u
 #define RIG_F_EVENT_IDX (UINT64_C(1) << 29)
 #define RIG_F_VERSION_1 (UINT64_C(1) << 32)
+#define RIG_F_IOMMU (UINT64_C(1) << 33)
 #define RIG_F_PACKED (UINT64_C(1) << 34)
 
 struct core_rig {
@@ -80,7 +81,7 @@ static inline int core_rig_init(struct core_rig *rig, struct vhost_error **errp)
 
 static inline void core_rig_ack(struct core_rig *rig)
 {
-    static const int bits[] = { 29, 32, 34, VHOST_INVALID_FEATURE_BIT };
+    static const int bits[] = { 29, 32, 33, 34, VHOST_INVALID_FEATURE_BIT };
 
     vhost_ack_features(&rig->dev, bits, rig->fake.offered[0]);
 }

@@ -70,6 +70,9 @@ struct fake {
     bool enabled;
     bool driver_ok;
     bool up;
+    bool iotlb_on;
+    struct vhost_iotlb_msg iotlb[FAKE_QUEUES];
+    unsigned n_iotlb;
 };
 
 static inline void fake_reset(struct fake *f)
@@ -369,6 +372,23 @@ static inline int fake_get_vring_bases(struct vhost_dev *dev,
     return r;
 }
 
+static inline void fake_iotlb_callback(struct vhost_dev *dev, int enabled)
+{
+    fake_note(FAKE(dev), "iotlb_callback %d", enabled);
+    FAKE(dev)->iotlb_on = enabled;
+}
+
+static inline int fake_iotlb(struct vhost_dev *dev, struct vhost_iotlb_msg *msg)
+{
+    struct fake *f = FAKE(dev);
+
+    fake_note(f, "iotlb type %u iova %#llx", msg->type,
+              (unsigned long long)msg->iova);
+    assert_true(f->n_iotlb < FAKE_QUEUES);
+    f->iotlb[f->n_iotlb++] = *msg;
+    return fake_post(f);
+}
+
 static inline int fake_dev_start(struct vhost_dev *dev, bool started)
 {
     int r;
@@ -426,6 +446,8 @@ static const VhostOps fake_ops = {
     .vhost_set_vring_enable = fake_vring_enable,
     .vhost_get_vring_base = fake_get_vring_base,
     .vhost_get_vring_bases = fake_get_vring_bases,
+    .vhost_set_iotlb_callback = fake_iotlb_callback,
+    .vhost_send_device_iotlb_msg = fake_iotlb,
     .vhost_dev_start = fake_dev_start,
     .vhost_reset_status = fake_reset_status,
     .vhost_get_config = fake_get_config,
