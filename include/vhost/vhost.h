@@ -23,6 +23,8 @@
 #include <vhost/iommu.h>
 #include <vhost/memory.h>
 #include <vhost/notifier.h>
+#include <vhost/state.h>
+#include <vhost/stream.h>
 #include <vhost/user.h>
 #include <vhost/vdev.h>
 

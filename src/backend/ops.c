@@ -42,6 +42,16 @@ static int absent(struct vhost_dev *dev, int code, const char *operation,
                       operation);
 }
 
+int vh_be_done(struct vhost_dev *dev, const char *operation, int r)
+{
+    return done(dev, operation, VH_NO_QUEUE, r);
+}
+
+int vh_be_absent(struct vhost_dev *dev, int code, const char *operation)
+{
+    return absent(dev, code, operation, VH_NO_QUEUE);
+}
+
 const VhostOps *vh_be_ops(VhostBackendType type)
 {
     return type == VHOST_BACKEND_TYPE_USER ? &user_ops : NULL;

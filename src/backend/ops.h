@@ -84,4 +84,20 @@ int vh_be_get_config(struct vhost_dev *dev, uint8_t *config, uint32_t len);
 int vh_be_set_config(struct vhost_dev *dev, const uint8_t *data,
                      uint32_t offset, uint32_t size, uint32_t flags);
 
+/* ops-device.c */
+
+/* How each call ends: traced, and with words if it failed; of an entry that is
+ * absent.  They return what they are given. */
+int vh_be_done(struct vhost_dev *dev, const char *operation, int r);
+int vh_be_absent(struct vhost_dev *dev, int code, const char *operation);
+
+bool vh_be_supports_device_state(struct vhost_dev *dev);
+/* @fd is given; *reply_fd is set on success only */
+int vh_be_set_device_state_fd(struct vhost_dev *dev,
+                              VhostDeviceStateDirection direction,
+                              VhostDeviceStatePhase phase, int fd,
+                              int *reply_fd);
+int vh_be_check_device_state(struct vhost_dev *dev);
+int vh_be_reset_device(struct vhost_dev *dev);
+
 #endif

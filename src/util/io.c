@@ -77,6 +77,27 @@ static int wait_for(int fd, short events, int64_t deadline)
     }
 }
 
+/* Between poll(2) and this, another reader may have taken what was there. */
+static ssize_t read_some(int fd, void *data, size_t len)
+{
+    struct iovec iov = { .iov_base = data, .iov_len = len };
+    struct stat st;
+    ssize_t n;
+
+    if (fstat(fd, &st) < 0) {
+        return -1;
+    }
+    switch (st.st_mode & S_IFMT) {
+    case S_IFSOCK:
+        return recv(fd, data, len, MSG_DONTWAIT);
+    case S_IFIFO:
+        n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+        return n < 0 && errno == EOPNOTSUPP ? read(fd, data, len) : n;
+    default:
+        return read(fd, data, len);
+    }
+}
+
 ssize_t vh_io_read(int fd, void *data, size_t len, int64_t deadline)
 {
     for (;;) {
@@ -86,7 +107,7 @@ ssize_t vh_io_read(int fd, void *data, size_t len, int64_t deadline)
         if (r < 0) {
             return r;
         }
-        n = read(fd, data, len);
+        n = read_some(fd, data, len);
         if (n >= 0) {
             return n;
         }

@@ -176,6 +176,11 @@ void vhost_stream_set_deadline(struct vhost_stream *stream, unsigned ms)
     stream->deadline_ms = ms ? ms : DEADLINE_MS;
 }
 
+unsigned vh_stream_deadline_ms(const struct vhost_stream *stream)
+{
+    return stream->deadline_ms;
+}
+
 void vhost_stream_set_limit(struct vhost_stream *stream, uint64_t bytes)
 {
     stream->limit = bytes;

@@ -7,6 +7,9 @@
 
 #include <vhost/stream.h>
 
+/** vh_stream_deadline_ms() - see vhost_stream_set_deadline() */
+unsigned vh_stream_deadline_ms(const struct vhost_stream *stream);
+
 /* Each returns 0 or the failure of the stream; a get leaves *value untouched
  * then. */
 

@@ -50,6 +50,12 @@ struct peer_rule {
     uint32_t size;
 };
 
+struct peer;
+struct peer_entry;
+
+/* A test's own answer; @fd is its to close.  False: obey or follow a rule. */
+typedef bool peer_hook_fn(struct peer *peer, struct peer_entry *entry, int fd);
+
 /* A request as it came. */
 struct peer_entry {
     uint32_t request;
@@ -57,6 +63,7 @@ struct peer_entry {
     uint32_t size;
     unsigned n_fds;
     ino_t inodes[VH_MSG_FDS_MAX]; /* of its fds */
+    int fd;                       /* the first, if @hook wants it, or -1 */
     union {
         uint64_t u64;
         struct vh_vring_state state;
@@ -77,6 +84,9 @@ struct peer {
     uint8_t config[VH_CONFIG_MAX];
     const struct peer_rule *rules;
     size_t n_rules;
+    peer_hook_fn *hook;
+    uint32_t hook_at; /* the request that it is for */
+    void *hook_arg;
 
     uint64_t acked_protocol;
     uint64_t status;
@@ -127,7 +137,11 @@ static inline bool peer_read(struct peer *peer, void *buf, size_t len,
                 if (entry->n_fds < VH_MSG_FDS_MAX && fstat(fd, &st) == 0) {
                     entry->inodes[entry->n_fds++] = st.st_ino;
                 }
-                close(fd);
+                if (peer->hook && entry->fd < 0) {
+                    entry->fd = fd;
+                } else {
+                    close(fd);
+                }
             }
         }
         at += n;
@@ -191,6 +205,9 @@ static inline void peer_obey(struct peer *peer, struct peer_entry *entry)
     case VH_GET_STATUS:
         peer_reply_u64(peer, entry->request, peer->status & ~peer->status_lost);
         return;
+    case VH_CHECK_DEVICE_STATE:
+        peer_reply_u64(peer, entry->request, 0);
+        return;
     case VH_GET_VRING_BASE:
         state.num = peer->bases[state.index % VH_QUEUES_MAX];
         peer_reply(peer, entry->request, &state, sizeof(state));
@@ -218,6 +235,14 @@ static inline void peer_obey(struct peer *peer, struct peer_entry *entry)
 static inline bool peer_act(struct peer *peer, struct peer_entry *entry)
 {
     unsigned nth = ++peer->n_seen[entry->request % VH_REQUEST_END];
+
+    if (peer->hook && peer->hook_at == entry->request &&
+        peer->hook(peer, entry, entry->fd)) {
+        return true;
+    }
+    if (entry->fd >= 0) {
+        close(entry->fd);
+    }
 
     for (size_t i = 0; i < peer->n_rules; i++) {
         const struct peer_rule *rule = &peer->rules[i];
@@ -257,6 +282,7 @@ static inline void *peer_run(void *arg)
         struct peer_entry *entry = &peer->log[peer->n_log];
         uint32_t header[3];
 
+        entry->fd = -1;
         if (!peer_read(peer, header, sizeof(header), entry)) {
             break;
         }

@@ -16,7 +16,7 @@
 #define F_IOMMU (UINT64_C(1) << 33)
 #define OURS                                        \
     (VH_PF(MQ) | VH_PF(REPLY_ACK) | VH_PF(CONFIG) | \
-     VH_PF(CONFIGURE_MEM_SLOTS) | VH_PF(STATUS))
+     VH_PF(CONFIGURE_MEM_SLOTS) | VH_PF(STATUS) | VH_PF(DEVICE_STATE))
 
 static const struct peer full = {
     .features = RIG_F_VERSION_1 | VH_F_PROTOCOL_FEATURES,
@@ -107,7 +107,7 @@ static void test_leaves_out_what_is_forbidden(void **state)
     assert_int_equal(vh_be_memslots_limit(&rig.dev), VH_MEM_TABLE_MAX);
     rig_down(&rig);
     assert_int_equal(rig.peer.acked_protocol,
-                     VH_PF(REPLY_ACK) | VH_PF(CONFIG) | VH_PF(STATUS));
+                     OURS & ~(VH_PF(MQ) | VH_PF(CONFIGURE_MEM_SLOTS)));
     assert_int_equal(peer_count(&rig.peer, VH_GET_QUEUE_NUM), 0);
     assert_int_equal(peer_count(&rig.peer, VH_GET_MAX_MEM_SLOTS), 0);
     rig_free(&rig);

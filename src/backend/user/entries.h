@@ -44,4 +44,12 @@ int vh_user_get_config(struct vhost_dev *dev, uint8_t *config, uint32_t len);
 int vh_user_set_config(struct vhost_dev *dev, const uint8_t *data,
                        uint32_t offset, uint32_t size, uint32_t flags);
 
+/* state.c */
+bool vh_user_supports_device_state(struct vhost_dev *dev);
+int vh_user_set_device_state_fd(struct vhost_dev *dev,
+                                VhostDeviceStateDirection direction,
+                                VhostDeviceStatePhase phase, int fd,
+                                int *reply_fd);
+int vh_user_check_device_state(struct vhost_dev *dev);
+
 #endif

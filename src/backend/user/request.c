@@ -125,6 +125,8 @@ static enum vh_patience patience_of(uint32_t request)
     case VH_ADD_MEM_REG:
     case VH_REM_MEM_REG:
     case VH_GET_VRING_BASE: /* it finishes the requests in flight */
+    case VH_SET_DEVICE_STATE_FD:
+    case VH_CHECK_DEVICE_STATE:
         return VH_PATIENCE_LONG;
     default:
         return VH_PATIENCE_SHORT;

@@ -343,4 +343,7 @@ const VhostOps user_ops = {
     .vhost_reset_status = vh_user_reset_status,
     .vhost_get_config = vh_user_get_config,
     .vhost_set_config = vh_user_set_config,
+    .vhost_supports_device_state = vh_user_supports_device_state,
+    .vhost_set_device_state_fd = vh_user_set_device_state_fd,
+    .vhost_check_device_state = vh_user_check_device_state,
 };
