@@ -34,15 +34,15 @@ int vh_user_get_vring_bases(struct vhost_dev *dev,
                             struct vhost_vring_state *states, int *results,
                             unsigned n);
 
+/* iotlb.c */
+int vh_user_send_iotlb(struct vhost_dev *dev, struct vhost_iotlb_msg *iotlb);
+/* Virtio features that the device must not see, for lack of their means. */
+uint64_t vh_user_iotlb_hidden(const struct vhost_user *user);
+
 /* mem.c */
 unsigned vh_user_memslots_limit(struct vhost_dev *dev);
 int vh_user_set_mem_table(struct vhost_dev *dev, struct vhost_memory *mem);
 void vh_user_forget_mem(struct vhost_user *user);
-
-/* config.c */
-int vh_user_get_config(struct vhost_dev *dev, uint8_t *config, uint32_t len);
-int vh_user_set_config(struct vhost_dev *dev, const uint8_t *data,
-                       uint32_t offset, uint32_t size, uint32_t flags);
 
 /* state.c */
 bool vh_user_supports_device_state(struct vhost_dev *dev);
@@ -51,5 +51,10 @@ int vh_user_set_device_state_fd(struct vhost_dev *dev,
                                 VhostDeviceStatePhase phase, int fd,
                                 int *reply_fd);
 int vh_user_check_device_state(struct vhost_dev *dev);
+
+/* config.c */
+int vh_user_get_config(struct vhost_dev *dev, uint8_t *config, uint32_t len);
+int vh_user_set_config(struct vhost_dev *dev, const uint8_t *data,
+                       uint32_t offset, uint32_t size, uint32_t flags);
 
 #endif

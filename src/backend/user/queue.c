@@ -22,7 +22,6 @@
 
 #include "util/error.h"
 
-#define F_IOMMU (UINT64_C(1) << 33)
 #define F_RING_PACKED (UINT64_C(1) << 34)
 
 /* The back end says here whether it can live with the features. */
@@ -54,7 +53,8 @@ static int post_features(struct vhost_user *user, uint64_t features,
     int r;
 
     user->driver_features =
-        (features & ~F_IOMMU) | (user->offered & VH_F_PROTOCOL_FEATURES);
+        (features & ~vh_user_iotlb_hidden(user)) |
+        (user->offered & VH_F_PROTOCOL_FEATURES);
     vh_msg_init_u64(&msg, VH_SET_FEATURES, user->driver_features);
     r = vh_user_post(user, &msg, VH_NO_QUEUE, NULL, errp);
     if (r < 0 || !vh_user_has(user, VH_PF_STATUS)) {
@@ -180,7 +180,7 @@ int vh_user_set_vring_call(struct vhost_dev *dev, struct vhost_vring_file *f)
     struct vh_msg msg;
 
     vh_msg_init_fd(&msg, VH_SET_VRING_CALL, f->index, f->fd);
-    return vh_user_post_call(dev, &msg, (int)f->index);
+    return vh_user_post_any(dev, &msg, (int)f->index);
 }
 
 int vh_user_set_vring_err(struct vhost_dev *dev, struct vhost_vring_file *f)

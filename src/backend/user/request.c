@@ -337,7 +337,7 @@ int vh_user_post_one(struct vhost_dev *dev, const struct vh_msg *msg, int queue)
     return r;
 }
 
-int vh_user_post_call(struct vhost_dev *dev, const struct vh_msg *msg,
+int vh_user_post_any(struct vhost_dev *dev, const struct vh_msg *msg,
                       int queue)
 {
     struct vhost_error *err = NULL;

@@ -60,8 +60,10 @@ int vh_user_call(struct vhost_user *user, const struct vh_msg *msg, int queue,
 int vh_user_post_one(struct vhost_dev *dev, const struct vh_msg *msg,
                      int queue);
 
-/** vh_user_post_call() - the same for SET_VRING_CALL; any thread */
-int vh_user_post_call(struct vhost_dev *dev, const struct vh_msg *msg,
+/** vh_user_post_any() - the same from any thread, for what any may ask:
+ * SET_VRING_CALL, IOTLB_MSG
+ */
+int vh_user_post_any(struct vhost_dev *dev, const struct vh_msg *msg,
                       int queue);
 
 /** vh_user_disconnect() - close the channel and forget all that hung on it */

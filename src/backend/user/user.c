@@ -24,7 +24,6 @@
 
 #define DEADLINE_MS 5000
 #define LONG_DEADLINE_MS 30000
-#define F_IOMMU (UINT64_C(1) << 33)
 
 /*
  * Callers built against an older header give fewer fields, and those built
@@ -309,7 +308,7 @@ static int user_get_features(struct vhost_dev *dev, uint64_t *features)
     int r = vh_user_enter(dev, &user);
 
     if (r == 0) {
-        *features = user->offered & ~F_IOMMU;
+        *features = user->offered & ~vh_user_iotlb_hidden(user);
         r = vh_user_leave(user, 0, &err);
     }
     return r;
@@ -339,6 +338,7 @@ const VhostOps user_ops = {
     .vhost_set_vring_enable = vh_user_set_vring_enable,
     .vhost_get_vring_base = vh_user_get_vring_base,
     .vhost_get_vring_bases = vh_user_get_vring_bases,
+    .vhost_send_device_iotlb_msg = vh_user_send_iotlb,
     .vhost_dev_start = vh_user_dev_start,
     .vhost_reset_status = vh_user_reset_status,
     .vhost_get_config = vh_user_get_config,

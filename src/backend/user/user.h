@@ -50,8 +50,8 @@ struct vh_user_post;
  * @status: as last sent
  * @unanswered: something was posted that wants an ack, and the back end
  *     has none to give
- * @control: the thread that last asked for anything but SET_VRING_CALL
- * @foreign: SET_VRING_CALL posts of other threads, until they sync
+ * @control: the thread that last asked for what only one may ask for
+ * @foreign: posts of other threads, until they sync
  * @refusal: the first one that the control thread has not heard of
  * @mem: the regions that the back end has, if it has slots
  * @mem_unknown: nobody knows what it has
