@@ -101,6 +101,19 @@ int vhost_save_backend_state(struct vhost_dev *dev, struct vhost_stream *stream,
 int vhost_load_backend_state(struct vhost_dev *dev, struct vhost_stream *stream,
                              struct vhost_error **errp);
 
+/**
+ * vhost_reset_device() - make the device as it was when it was new
+ * @hdev: a stopped device
+ *
+ * To stop a device is not to reset it, where its state can be saved.  Call this
+ * when the driver resets it.
+ *
+ * Return: 0; -EBUSY if the device is started; -ENOSYS if the back end can't:
+ * a vhost-user one needs VHOST_USER_PROTOCOL_F_RESET_DEVICE or _STATUS; with
+ * words in vhost_dev_get_error().
+ */
+int vhost_reset_device(struct vhost_dev *hdev);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus

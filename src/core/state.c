@@ -88,6 +88,19 @@ int vhost_check_device_state(struct vhost_dev *dev, struct vhost_error **errp)
     return answered(dev, r, errp);
 }
 
+int vhost_reset_device(struct vhost_dev *hdev)
+{
+    int r;
+
+    vh_core_enter(hdev);
+    if (hdev->started) {
+        return vh_be_fail(hdev, -EBUSY, "RESET_DEVICE", VH_NO_QUEUE,
+                          "the device is started: stop it first");
+    }
+    r = vh_core_silent(hdev, "RESET_DEVICE");
+    return r < 0 ? r : vh_core_fault(hdev, vh_be_reset_device(hdev));
+}
+
 /* What a transfer needs. */
 struct transfer {
     struct vhost_dev *dev;

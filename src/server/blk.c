@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <linux/fs.h>
 #include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
 
 #include "server/queue.h"
 #include "util/error.h"
@@ -260,10 +261,28 @@ static int blk_queue_start(struct vhost_server_device *device,
     return 0;
 }
 
+/* All that it knows is in the file: there is nothing for a state to hold. */
+static size_t blk_save(const struct vhost_server_device *device, uint8_t *body)
+{
+    (void)device;
+    (void)body;
+    return 0;
+}
+
+static const char *blk_load(struct vhost_server_device *device,
+                            const uint8_t *body, size_t len)
+{
+    (void)device;
+    (void)body;
+    return len == 0 ? NULL : "a block device has no state";
+}
+
 static const struct vh_server_device_ops blk_ops = {
     .open = blk_open,
     .free = blk_free,
     .get_config = blk_get_config,
+    .save = blk_save,
+    .load = blk_load,
     .queue_start = blk_queue_start,
     .serve = vh_blk_serve,
     .submit = vh_blk_submit,
@@ -297,6 +316,7 @@ vhost_server_blk(const char *path,
         return NULL;
     }
     blk->device.ops = &blk_ops;
+    blk->device.type = VIRTIO_ID_BLOCK;
     blk->device.event_fd = -1;
     blk->fd = -1;
     blk->buffered_fd = -1;

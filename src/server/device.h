@@ -7,6 +7,7 @@
 #define VH_SERVER_DEVICE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <vhost/error.h>
@@ -31,6 +32,14 @@ struct vh_server_device_ops {
      */
     int (*queue_start)(struct vhost_server_device *device,
                        struct vh_squeue *queue);
+    /** @save: its state; @body has VH_STATE_BODY_MAX bytes.  Return how many */
+    size_t (*save)(const struct vhost_server_device *device, uint8_t *body);
+    /**
+     * @load: take over a state that somebody calls its own
+     * Return NULL, or in words what is wrong with it: then nothing has changed.
+     */
+    const char *(*load)(struct vhost_server_device *device, const uint8_t *body,
+                        size_t len);
     /** @reset: forget what a driver has told; no queue runs; or NULL */
     void (*reset)(struct vhost_server_device *device);
     /**
@@ -88,6 +97,7 @@ struct vh_server_input_ops {
 struct vhost_server_device {
     const struct vh_server_device_ops *ops;
     const struct vh_server_input_ops *input; /* NULL: no queue is fed */
+    uint16_t type;                           /* VIRTIO_ID_… */
     uint64_t features;                       /* of its type; set by open */
     unsigned n_queues;
     unsigned n_queues_told; /* what GET_QUEUE_NUM answers */

@@ -21,11 +21,17 @@ typedef int vh_handler_fn(struct vhost_server *srv, struct vh_msg *msg,
 vh_handler_fn vh_on_get_features, vh_on_set_features, vh_on_set_owner,
     vh_on_reset_owner, vh_on_get_protocol_features, vh_on_set_protocol_features,
     vh_on_get_queue_num, vh_on_get_config, vh_on_set_config, vh_on_set_status,
-    vh_on_get_status;
+    vh_on_get_status, vh_on_reset_device;
 
 /* on-mem.c */
 vh_handler_fn vh_on_set_mem_table, vh_on_get_max_mem_slots, vh_on_add_mem_reg,
     vh_on_rem_mem_reg;
+
+/* on-state.c */
+vh_handler_fn vh_on_set_device_state_fd, vh_on_check_device_state;
+
+/* on-postcopy.c */
+vh_handler_fn vh_on_postcopy_advise, vh_on_postcopy_listen, vh_on_postcopy_end;
 
 /* on-queue.c */
 vh_handler_fn vh_on_set_vring_num, vh_on_set_vring_addr, vh_on_set_vring_base,

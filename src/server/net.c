@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <linux/virtio_ids.h>
 
 #include "server/server.h"
 #include "util/error.h"
@@ -187,6 +188,39 @@ static void net_reset(struct vhost_server_device *device)
     net->peer->flush(net);
 }
 
+/* What the control queue has set: u8 mac[6], u16 pairs or 0, big-endian. */
+#define STATE_LEN 8
+
+static size_t net_save(const struct vhost_server_device *device, uint8_t *body)
+{
+    const struct vh_net *net = (const struct vh_net *)device;
+    uint16_t pairs = htobe16((uint16_t)net->pairs_told);
+
+    memcpy(body, net->mac, sizeof(net->mac));
+    memcpy(body + sizeof(net->mac), &pairs, sizeof(pairs));
+    return STATE_LEN;
+}
+
+static const char *net_load(struct vhost_server_device *device,
+                            const uint8_t *body, size_t len)
+{
+    struct vh_net *net = vh_net_of(device);
+    uint16_t pairs;
+
+    if (len != STATE_LEN) {
+        return "the state of a network device has another length";
+    }
+    memcpy(&pairs, body + sizeof(net->mac), sizeof(pairs));
+    pairs = be16toh(pairs);
+    if (pairs > net->options.pairs) {
+        return "the state has more queue pairs in use than there are";
+    }
+    memcpy(net->mac, body, sizeof(net->mac));
+    net->pairs_told = pairs;
+    net->peer->rearrange(net);
+    return NULL;
+}
+
 /* Queues */
 
 static int net_queue_start(struct vhost_server_device *device,
@@ -336,6 +370,8 @@ static const struct vh_server_device_ops net_ops = {
     .open = net_open,
     .free = net_free,
     .get_config = net_get_config,
+    .save = net_save,
+    .load = net_load,
     .queue_start = net_queue_start,
     .reset = net_reset,
     .serve = net_serve,
@@ -369,6 +405,7 @@ vhost_server_net(const char *peer,
         return NULL;
     }
     net->device.ops = &net_ops;
+    net->device.type = VIRTIO_ID_NET;
     net->device.input = &net_input_ops;
     net->device.event_fd = -1;
     if (options) {

@@ -35,7 +35,9 @@ int vh_on_set_features(struct vhost_server *srv, struct vh_msg *msg,
     }
     if (features != srv->session.features) {
         vh_server_stop_queues(srv); /* they shape the rings */
-        vh_server_reset_device(srv);
+        if (!srv->transfer.loaded) {
+            vh_server_reset_device(srv); /* else what a driver told is new */
+        }
     }
     if ((features ^ srv->session.features) & PACKED) {
         forget_bases(srv);
@@ -149,5 +151,23 @@ int vh_on_get_status(struct vhost_server *srv, struct vh_msg *msg,
         status &= (uint8_t)~STATUS_FEATURES_OK; /* virtio 1.3, 3.1.1, step 6 */
     }
     vh_msg_init_u64(reply, msg->request, status);
+    return 0;
+}
+
+/* The rings keep what they were told, but are stopped and disabled. */
+int vh_on_reset_device(struct vhost_server *srv, struct vh_msg *msg,
+                       struct vh_msg *reply)
+{
+    (void)msg;
+    (void)reply;
+    vh_transfer_cancel(srv);
+    vh_server_unkick_queues(srv);
+    for (unsigned i = 0; i < srv->n_queues; i++) {
+        srv->queues[i].enabled =
+            !(srv->session.features & VH_F_PROTOCOL_FEATURES);
+        srv->queues[i].has_base = false;
+    }
+    srv->session.status = 0;
+    srv->session.refused = false;
     return 0;
 }

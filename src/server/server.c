@@ -53,7 +53,9 @@ uint64_t vh_server_features(const struct vhost_server *srv)
     | VH_PF(REPLY_ACK) \
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
-    | VH_PF(STATUS))
+    | VH_PF(STATUS) \
+    | VH_PF(RESET_DEVICE) \
+    | VH_PF(DEVICE_STATE))
 /* clang-format on */
 
 uint64_t vh_server_protocol_features(const struct vhost_server *srv)
@@ -105,6 +107,7 @@ void vh_server_restart_queues(struct vhost_server *srv)
 void vh_server_reset_device(struct vhost_server *srv)
 {
     if (srv->device->ops->reset) {
+    srv->transfer.loaded = false;
         srv->device->ops->reset(srv->device);
     }
 }

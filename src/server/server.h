@@ -6,7 +6,7 @@
  *   listen.c     the socket's path
  *   run.c        rounds of work, and when to sleep
  *   session.c    one front end: messages in, handlers, replies out
- *   on-config.c on-mem.c on-queue.c   the handlers, by topic
+ *   on-config.c on-mem.c on-queue.c on-state.c   the handlers, by topic
  *   memory.c     what the front end's memory is mapped as
  *   queue.c      one queue: its ring, and its turn in a round
  *   device.h     what a device is; blk*.c are one, net*.c another
@@ -29,6 +29,7 @@
 #include "server/memory.h"
 #include "server/queue.h"
 #include "wire/codec.h"
+#include "server/state.h"
 #include "wire/sock.h"
 
 /* One front end. */
@@ -51,6 +52,7 @@ struct vhost_server {
     struct vh_session session;
     struct vh_memory memory;
     struct vh_squeue *queues;
+    struct vh_transfer transfer;
     unsigned n_queues;
     int epoll_fd;
     int again_fd;  /* an eventfd, readable while @again */
@@ -77,6 +79,7 @@ enum vh_server_event {
 };
 
 /** vh_server_watch() - add an fd; 0 or a negative errno
+    VH_EVENT_STATE,
  *
  * Kicks, input and the device give edges, and need not be read.
  */

@@ -52,6 +52,9 @@ static const struct handler {
     /* clang-format on */
 };
 
+    [VH_RESET_DEVICE]          = { vh_on_reset_device,          false },
+    [VH_SET_DEVICE_STATE_FD]   = { vh_on_set_device_state_fd,   true  },
+    [VH_CHECK_DEVICE_STATE]    = { vh_on_check_device_state,    true  },
 int vh_session_begin(struct vhost_server *srv, int fd)
 {
     struct vh_sock *sock;
@@ -84,6 +87,7 @@ void vh_session_end(struct vhost_server *srv, const char *why)
     for (unsigned i = 0; i < srv->n_queues; i++) {
         vh_squeue_reset(&srv->queues[i]);
     }
+    vh_transfer_cancel(srv);
     vh_server_reset_device(srv);
     vh_memory_clear(&srv->memory);
     if (srv->session.delay_fd >= 0) {

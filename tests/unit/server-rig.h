@@ -29,9 +29,16 @@
 #define RIG_USER UINT64_C(0x7000000000)
 #define RIG_MEM_SIZE (UINT64_C(1) << 20)
 #define RIG_DISK_SIZE (UINT64_C(4) << 20)
-#define RIG_PROTOCOL                                \
-    (VH_PF(MQ) | VH_PF(REPLY_ACK) | VH_PF(CONFIG) | \
-     VH_PF(CONFIGURE_MEM_SLOTS) | VH_PF(STATUS))
+/* clang-format off */
+#define RIG_PROTOCOL (0 \
+    | VH_PF(MQ) \
+    | VH_PF(REPLY_ACK) \
+    | VH_PF(CONFIG) \
+    | VH_PF(CONFIGURE_MEM_SLOTS) \
+    | VH_PF(STATUS) \
+    | VH_PF(RESET_DEVICE) \
+    | VH_PF(DEVICE_STATE))
+/* clang-format on */
 #define RIG_VERSION_1 (UINT64_C(1) << 32)
 
 struct rig {

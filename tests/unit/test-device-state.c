@@ -612,6 +612,57 @@ static void test_a_started_device_keeps_its_state(void **state)
     core_rig_down(&rig);
 }
 
+/* Resetting */
+
+static int reset(struct bench *b, uint64_t protocol)
+{
+    struct bench new = BENCH(.answer = NO_FD);
+    int r;
+
+    *b = new;
+    b->peer.protocol = protocol;
+    up(b);
+    r = vhost_reset_device(&b->dev);
+    assert_int_equal(vhost_error_code(vhost_dev_get_error(&b->dev)), r);
+    if (r == 0) { /* all of it has been heard after this */
+        assert_int_equal(
+            vhost_dev_get_config(&b->dev, (uint8_t[1]){ 0 }, 1, NULL), 0);
+    }
+    return r;
+}
+
+static void test_a_reset_is_asked_for_as_the_back_end_understands(void **state)
+{
+    static struct bench b;
+
+    (void)state;
+    assert_int_equal(
+        reset(&b, VH_PF(CONFIG) | VH_PF(RESET_DEVICE) | VH_PF(STATUS)), 0);
+    assert_int_equal(b.peer.n_seen[VH_RESET_DEVICE], 1);
+    assert_int_equal(b.peer.n_seen[VH_SET_STATUS], 0);
+    down(&b);
+    assert_int_equal(reset(&b, VH_PF(CONFIG) | VH_PF(STATUS)), 0);
+    assert_int_equal(b.peer.n_seen[VH_RESET_DEVICE], 0);
+    assert_int_equal(b.peer.n_seen[VH_SET_STATUS], 1);
+    assert_int_equal(b.peer.status, 0);
+    down(&b);
+    assert_int_equal(reset(&b, 0), -ENOSYS);
+    down(&b);
+}
+
+static void test_a_started_device_is_not_reset(void **state)
+{
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 1);
+    core_rig_assert_error(&rig, vhost_reset_device(&rig.dev), -ENOSYS);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    core_rig_assert_error(&rig, vhost_reset_device(&rig.dev), -EBUSY);
+    vhost_dev_stop(&rig.dev, &rig.vdev, true);
+    core_rig_down(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -632,6 +683,8 @@ int main(void)
         cmocka_unit_test(test_without_the_feature_it_says_so),
         cmocka_unit_test(test_a_kind_of_back_end_without_it_says_so),
         cmocka_unit_test(test_a_started_device_keeps_its_state),
+        cmocka_unit_test(test_a_reset_is_asked_for_as_the_back_end_understands),
+        cmocka_unit_test(test_a_started_device_is_not_reset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,9 +14,16 @@
 #include "wire/table.h"
 
 #define F_IOMMU (UINT64_C(1) << 33)
-#define OURS                                        \
-    (VH_PF(MQ) | VH_PF(REPLY_ACK) | VH_PF(CONFIG) | \
-     VH_PF(CONFIGURE_MEM_SLOTS) | VH_PF(STATUS) | VH_PF(DEVICE_STATE))
+/* clang-format off */
+#define OURS (0 \
+    | VH_PF(MQ) \
+    | VH_PF(REPLY_ACK) \
+    | VH_PF(CONFIG) \
+    | VH_PF(CONFIGURE_MEM_SLOTS) \
+    | VH_PF(STATUS) \
+    | VH_PF(RESET_DEVICE) \
+    | VH_PF(DEVICE_STATE))
+/* clang-format on */
 
 static const struct peer full = {
     .features = RIG_F_VERSION_1 | VH_F_PROTOCOL_FEATURES,

@@ -17,6 +17,7 @@ int vh_user_dispatch(struct vhost_dev *dev);
 int vh_user_set_features(struct vhost_dev *dev, uint64_t features);
 int vh_user_dev_start(struct vhost_dev *dev, bool started);
 void vh_user_reset_status(struct vhost_dev *dev);
+int vh_user_reset_device(struct vhost_dev *dev);
 int vh_user_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,
                         struct vhost_virtqueue *vq);
 int vh_user_set_vring_num(struct vhost_dev *dev, struct vhost_vring_state *s);

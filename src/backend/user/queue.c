@@ -106,6 +106,10 @@ int vh_user_dev_start(struct vhost_dev *dev, bool started)
     return vh_user_leave(user, r, &err);
 }
 
+/*
+ * With DEVICE_STATE a stopped device is suspended, no more: its state may be
+ * saved, or it may go on from there.  Status 0 would be a reset, and lose it.
+ */
 void vh_user_reset_status(struct vhost_dev *dev)
 {
     struct vhost_error *err = NULL;
@@ -115,10 +119,40 @@ void vh_user_reset_status(struct vhost_dev *dev)
     if (r < 0) {
         return;
     }
-    if (vh_user_has(user, VH_PF_STATUS)) {
+    if (vh_user_has(user, VH_PF_STATUS) &&
+        !vh_user_has(user, VH_PF_DEVICE_STATE)) {
         r = post_status(user, 0, &err);
     }
     vh_user_leave(user, r, &err);
+}
+
+int vh_user_reset_device(struct vhost_dev *dev)
+{
+    struct vhost_error *err = NULL;
+    struct vhost_user *user;
+    struct vh_msg msg;
+    int r = vh_user_enter(dev, &user);
+
+    if (r < 0) {
+        return r;
+    }
+    if (vh_user_has(user, VH_PF_RESET_DEVICE)) {
+        vh_msg_init(&msg, VH_RESET_DEVICE);
+        r = vh_user_post(user, &msg, VH_NO_QUEUE, NULL, &err);
+        user->status = 0;
+    } else if (vh_user_has(user, VH_PF_STATUS)) {
+        r = post_status(user, 0, &err); /* virtio 1.3, 2.1 */
+    } else {
+        r = vh_error(&err, -ENOSYS, "RESET_DEVICE", VH_NO_QUEUE,
+                     "%s: the back end can't be reset (neither "
+                     "VHOST_USER_PROTOCOL_F_RESET_DEVICE nor _STATUS is in "
+                     "use)",
+                     user->name);
+    }
+    if (r == 0) {
+        r = vh_user_wait(user, &err);
+    }
+    return vh_user_leave(user, r, &err);
 }
 
 int vh_user_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,

@@ -341,6 +341,7 @@ const VhostOps user_ops = {
     .vhost_send_device_iotlb_msg = vh_user_send_iotlb,
     .vhost_dev_start = vh_user_dev_start,
     .vhost_reset_status = vh_user_reset_status,
+    .vhost_reset_device = vh_user_reset_device,
     .vhost_get_config = vh_user_get_config,
     .vhost_set_config = vh_user_set_config,
     .vhost_supports_device_state = vh_user_supports_device_state,
