@@ -21,6 +21,7 @@
 #include <vhost/backend.h>
 #include <vhost/error.h>
 #include <vhost/iommu.h>
+#include <vhost/log.h>
 #include <vhost/memory.h>
 #include <vhost/notifier.h>
 #include <vhost/state.h>
@@ -41,12 +42,6 @@ extern "C" {
  * nothing here tries again. */
 #define VU_REALIZE_CONN_RETRIES 3
 
-/* One bit of the dirty log is one page of this many bytes. */
-#define VHOST_LOG_PAGE 0x1000
-typedef unsigned long vhost_log_chunk_t;
-#define VHOST_LOG_BITS (8 * sizeof(vhost_log_chunk_t))
-#define VHOST_LOG_CHUNK (VHOST_LOG_PAGE * VHOST_LOG_BITS)
-
 #define VHOST_INVALID_FEATURE_BIT (0xff) /* ends a table of feature bits */
 #define VHOST_QUEUE_NUM_CONFIG_INR 0     /* vqs[0] holds the config notifier */
 
@@ -57,19 +52,6 @@ typedef unsigned long vhost_log_chunk_t;
         uint64_t name;                               \
         uint64_t name##_array[VHOST_FEATURES_WORDS]; \
     }
-
-/** struct vhost_log - one bit for each guest page that the device wrote
- * @size: in chunks
- * @refcnt: how many devices use it
- * @fd: shared file, or -1
- * @log: our mapping of it
- */
-struct vhost_log {
-    unsigned long long size;
-    int refcnt;
-    int fd;
-    vhost_log_chunk_t *log;
-};
 
 /** struct vhost_inflight - a buffer that records descriptors in flight
  * @fd: shared file, -1: none

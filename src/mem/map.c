@@ -11,25 +11,14 @@
  * Owners are told of a release last of all, when the map is whole again: they
  * may call it.
  */
-#include "mem/map.h"
+#include "mem/map-inside.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 
-#include "mem/snapshot.h"
 #include "mem/table.h"
-
-struct vhost_memory_map {
-    struct vh_mem_snapshot *current;
-    struct vh_mem_snapshot *draft; /* NULL: nothing edited */
-    bool in_transaction;
-    bool committing;
-    struct vh_mem_objects removed; /* by this transaction */
-    struct vh_mem_objects dying;   /* nobody holds them any more */
-    TAILQ_HEAD(, vh_mem_listener) listeners;
-};
 
 struct vhost_memory_map *vhost_memory_map_new(void)
 {
@@ -46,6 +35,7 @@ struct vhost_memory_map *vhost_memory_map_new(void)
     TAILQ_INIT(&map->removed);
     TAILQ_INIT(&map->dying);
     TAILQ_INIT(&map->listeners);
+    vh_map_log_init(&map->log);
     return map;
 }
 
@@ -58,6 +48,7 @@ void vhost_memory_map_free(struct vhost_memory_map *map)
     if (map->in_transaction) {
         vhost_memory_abort(map);
     }
+    vh_map_log_destroy(&map->log);
     vh_mem_snapshot_put(map->current, &map->dying);
     vh_mem_objects_release(&map->dying);
     free(map);
@@ -216,6 +207,7 @@ static int publish(struct vhost_memory_map *map,
     map->current = snapshot;
     old->next = vh_mem_snapshot_get(snapshot);
     map->committing = true;
+    vh_map_log_before_commit(map);
     TAILQ_FOREACH (l, &map->listeners, entry) {
         int r = l->ops->commit(l, snapshot->sections, snapshot->n,
                                result < 0 ? NULL : errp);
@@ -227,6 +219,7 @@ static int publish(struct vhost_memory_map *map,
         vh_mem_snapshot_put(l->held, &map->dying);
         l->held = vh_mem_snapshot_get(snapshot);
     }
+    vh_map_log_after_commit(map);
     map->committing = false;
     vh_mem_snapshot_put(old, &map->dying);
     return result;
@@ -268,6 +261,9 @@ int vh_memory_map_attach(struct vhost_memory_map *map,
     assert(!map->in_transaction && !map->committing);
     r = listener->ops->commit(listener, map->current->sections, map->current->n,
                               errp);
+    if (r == 0) {
+        r = vh_map_log_attach(map, listener, errp);
+    }
     if (r < 0) {
         return r;
     }

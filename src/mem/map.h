@@ -38,6 +38,16 @@ struct vh_mem_listener_ops {
     unsigned (*slot_limit)(struct vh_mem_listener *listener);
     /** @slots_used: how many of them the device's table takes up */
     unsigned (*slots_used)(struct vh_mem_listener *listener);
+    /**
+     * @log: the dirty log is on, or another than before, or off
+     * Return 0 once the back end marks what it writes there (it gets the log
+     * by vh_memory_map_log_get()), or marks no more; a negative errno leaves
+     * it as it was.  NULL: it never writes.
+     */
+    int (*log)(struct vh_mem_listener *listener, bool on,
+               struct vhost_error **errp);
+    /** @log_blocker: why it can't log, or NULL; absent where @log is */
+    const char *(*log_blocker)(struct vh_mem_listener *listener);
 };
 
 struct vh_mem_listener {
@@ -68,5 +78,19 @@ unsigned vh_memory_map_max_slots(const struct vhost_memory_map *map);
 
 /** vh_memory_map_free_slots() - see vhost_get_free_memslots() */
 unsigned vh_memory_map_free_slots(const struct vhost_memory_map *map);
+
+/**
+ * vh_memory_map_log_get() - hold the dirty log, to write there
+ * @map: any map
+ *
+ * Return: the current log; NULL if it is off, or given up.
+ */
+struct vhost_log *vh_memory_map_log_get(struct vhost_memory_map *map);
+
+/** vh_memory_map_log_put() - nobody writes there on the caller's behalf any
+ * more; NULL is allowed.  What was marked there is not lost, whichever log is
+ * current now
+ */
+void vh_memory_map_log_put(struct vhost_memory_map *map, struct vhost_log *log);
 
 #endif

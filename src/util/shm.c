@@ -49,10 +49,10 @@ static bool passes_limit(size_t len)
 }
 
 /* The mapping comes last: before it, hugetlbfs has not reserved its pages. */
-static int set_up_file(struct vh_shm *shm)
+static int set_up_file(struct vh_shm *shm, bool must_seal)
 {
     if (ftruncate(shm->fd, (off_t)shm->len) < 0 ||
-        fcntl(shm->fd, F_ADD_SEALS, SHM_SEALS) < 0) {
+        (fcntl(shm->fd, F_ADD_SEALS, SHM_SEALS) < 0 && must_seal)) {
         return -errno;
     }
     shm->addr =
@@ -60,7 +60,8 @@ static int set_up_file(struct vh_shm *shm)
     return shm->addr == MAP_FAILED ? -errno : 0;
 }
 
-int vh_shm_new(struct vh_shm *shm, const char *name, size_t len, bool huge)
+static int shm_new(struct vh_shm *shm, const char *name, size_t len, bool huge,
+                   bool must_seal)
 {
     struct vh_shm new = VH_SHM_NULL;
     unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
@@ -84,13 +85,24 @@ int vh_shm_new(struct vh_shm *shm, const char *name, size_t len, bool huge)
     if (new.fd < 0) {
         return -errno;
     }
-    r = set_up_file(&new);
+    r = set_up_file(&new, must_seal);
     if (r < 0) {
         vh_fd_close(&new.fd);
         return r;
     }
     *shm = new;
     return 0;
+}
+
+int vh_shm_new(struct vh_shm *shm, const char *name, size_t len, bool huge)
+{
+    return shm_new(shm, name, len, huge, true);
+}
+
+int vh_shm_new_sealed_if_possible(struct vh_shm *shm, const char *name,
+                                  size_t len)
+{
+    return shm_new(shm, name, len, false, false);
 }
 
 void vh_shm_free(struct vh_shm *shm)

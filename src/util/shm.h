@@ -31,6 +31,13 @@ struct vh_shm {
  */
 int vh_shm_new(struct vh_shm *shm, const char *name, size_t len, bool huge);
 
+/**
+ * vh_shm_new_sealed_if_possible() - the same, of small pages, and without
+ *     seals where there are none: then a peer may kill us with SIGBUS
+ */
+int vh_shm_new_sealed_if_possible(struct vh_shm *shm, const char *name,
+                                  size_t len);
+
 /** vh_shm_free() - unmap and close; VH_SHM_NULL is allowed, and the result */
 void vh_shm_free(struct vh_shm *shm);
 
