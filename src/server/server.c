@@ -106,8 +106,8 @@ void vh_server_restart_queues(struct vhost_server *srv)
 
 void vh_server_reset_device(struct vhost_server *srv)
 {
-    if (srv->device->ops->reset) {
     srv->transfer.loaded = false;
+    if (srv->device->ops->reset) {
         srv->device->ops->reset(srv->device);
     }
 }

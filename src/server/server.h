@@ -28,8 +28,8 @@
 #include "server/fault.h"
 #include "server/memory.h"
 #include "server/queue.h"
-#include "wire/codec.h"
 #include "server/state.h"
+#include "wire/codec.h"
 #include "wire/sock.h"
 
 /* One front end. */
@@ -50,9 +50,9 @@ struct vhost_server {
     struct vhost_server_options options;
     struct vhost_server_device *device;
     struct vh_session session;
+    struct vh_transfer transfer;
     struct vh_memory memory;
     struct vh_squeue *queues;
-    struct vh_transfer transfer;
     unsigned n_queues;
     int epoll_fd;
     int again_fd;  /* an eventfd, readable while @again */
@@ -76,10 +76,10 @@ enum vh_server_event {
     VH_EVENT_KICK,
     VH_EVENT_INPUT,
     VH_EVENT_AGAIN,
+    VH_EVENT_STATE,
 };
 
 /** vh_server_watch() - add an fd; 0 or a negative errno
-    VH_EVENT_STATE,
  *
  * Kicks, input and the device give edges, and need not be read.
  */

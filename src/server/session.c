@@ -49,12 +49,12 @@ static const struct handler {
     [VH_REM_MEM_REG]           = { vh_on_rem_mem_reg,           false },
     [VH_SET_STATUS]            = { vh_on_set_status,            false },
     [VH_GET_STATUS]            = { vh_on_get_status,            true  },
-    /* clang-format on */
-};
-
     [VH_RESET_DEVICE]          = { vh_on_reset_device,          false },
     [VH_SET_DEVICE_STATE_FD]   = { vh_on_set_device_state_fd,   true  },
     [VH_CHECK_DEVICE_STATE]    = { vh_on_check_device_state,    true  },
+    /* clang-format on */
+};
+
 int vh_session_begin(struct vhost_server *srv, int fd)
 {
     struct vh_sock *sock;
@@ -84,10 +84,10 @@ void vh_session_end(struct vhost_server *srv, const char *why)
     if (!srv->session.sock) {
         return;
     }
+    vh_transfer_cancel(srv);
     for (unsigned i = 0; i < srv->n_queues; i++) {
         vh_squeue_reset(&srv->queues[i]);
     }
-    vh_transfer_cancel(srv);
     vh_server_reset_device(srv);
     vh_memory_clear(&srv->memory);
     if (srv->session.delay_fd >= 0) {

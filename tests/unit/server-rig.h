@@ -33,6 +33,7 @@
 #define RIG_PROTOCOL (0 \
     | VH_PF(MQ) \
     | VH_PF(REPLY_ACK) \
+    | VH_PF(PAGEFAULT) \
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \

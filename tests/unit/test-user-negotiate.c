@@ -18,6 +18,7 @@
 #define OURS (0 \
     | VH_PF(MQ) \
     | VH_PF(REPLY_ACK) \
+    | VH_PF(PAGEFAULT) \
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \

@@ -31,8 +31,8 @@
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \
-    | VH_PF(DEVICE_STATE))
     | VH_PF(RESET_DEVICE) \
+    | VH_PF(DEVICE_STATE))
 /* clang-format on */
 
 static const char spec_prefix[] = "VHOST_USER_PROTOCOL_F_";
