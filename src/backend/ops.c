@@ -199,6 +199,29 @@ bool vh_be_force_iommu(struct vhost_dev *dev)
     return ops->vhost_force_iommu && ops->vhost_force_iommu(dev);
 }
 
+bool vh_be_has_log(const struct vhost_dev *dev)
+{
+    return dev->vhost_ops->vhost_set_log_base != NULL;
+}
+
+bool vh_be_requires_shm_log(struct vhost_dev *dev)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_requires_shm_log && ops->vhost_requires_shm_log(dev);
+}
+
+int vh_be_set_log_base(struct vhost_dev *dev, uint64_t base,
+                       struct vhost_log *log)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_set_log_base
+               ? done(dev, "SET_LOG_BASE", VH_NO_QUEUE,
+                      ops->vhost_set_log_base(dev, base, log))
+               : absent(dev, -ENOSYS, "SET_LOG_BASE", VH_NO_QUEUE);
+}
+
 int vh_be_set_mem_table(struct vhost_dev *dev, struct vhost_memory *mem)
 {
     return done(dev, "SET_MEM_TABLE", VH_NO_QUEUE,

@@ -58,6 +58,11 @@ bool vh_be_force_iommu(struct vhost_dev *dev);
 void vh_be_set_iotlb_callback(struct vhost_dev *dev, bool enabled);
 int vh_be_send_iotlb(struct vhost_dev *dev, struct vhost_iotlb_msg *msg);
 
+bool vh_be_has_log(const struct vhost_dev *dev);
+bool vh_be_requires_shm_log(struct vhost_dev *dev);
+int vh_be_set_log_base(struct vhost_dev *dev, uint64_t base,
+                       struct vhost_log *log);
+
 int vh_be_set_mem_table(struct vhost_dev *dev, struct vhost_memory *mem);
 
 int vh_be_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,

@@ -27,6 +27,7 @@ struct vhost_dev_priv {
     unsigned n_ready;        /* queues that vhost_dev_init() has made */
     bool iommu;        /* settled by the start; see iommu.c */
     bool device_iotlb; /* which invalidations are in force */
+    struct vhost_log *log_before; /* it may write there beside dev->log */
     int stop_result;         /* the first failure on the way down */
     bool unwinding;          /* the way down is that of a failed start */
     pthread_mutex_t masking; /* vq->masked is what the back end was told */
@@ -81,6 +82,10 @@ void vh_queue_down(struct vhost_dev *dev, unsigned i);
 int vh_queue_post_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
                         struct vhost_virtqueue *vq, unsigned idx);
 
+/** vh_queue_post_addr() - where a started queue is, and whether to log */
+int vh_queue_post_addr(struct vhost_dev *dev, struct vhost_virtqueue *vq,
+                       unsigned queue);
+
 /**
  * vh_queues_stop() - take started queues back, all in one go
  * @dev: a device
@@ -118,6 +123,25 @@ void *vh_core_iommu_hva(struct vhost_dev *dev, uint64_t iova, uint64_t size);
 
 /** vh_core_iotlb_fault() - the back end could not access @iova */
 void vh_core_iotlb_fault(struct vhost_dev *dev, uint64_t iova, bool write);
+
+/* log.c */
+
+#define VH_F_LOG_ALL (UINT64_C(1) << VHOST_F_LOG_ALL)
+
+/** vh_core_log_up() - before any ring: post where to log, if it is on */
+int vh_core_log_up(struct vhost_dev *dev);
+
+/** vh_core_log_down() - the rings stand still: let go of the log */
+void vh_core_log_down(struct vhost_dev *dev);
+
+/** vh_core_log_release() - let go, whatever the back end may do */
+void vh_core_log_release(struct vhost_dev *dev);
+
+/** vh_core_log_changed(), vh_core_log_blocker() - of the device as a listener
+ * of its map; see mem/map.h */
+int vh_core_log_changed(struct vh_mem_listener *listener, bool on,
+                        struct vhost_error **errp);
+const char *vh_core_log_blocker(struct vh_mem_listener *listener);
 
 /* memory.c */
 

@@ -26,6 +26,9 @@ void vh_core_features(const struct vhost_dev *dev, uint64_t *features)
         /* Without an IOMMU the bit only costs IOTLB messages. */
         features[0] &= ~(UINT64_C(1) << F_IOMMU);
     }
+    if (dev->log_enabled) {
+        features[0] |= dev->features & VH_F_LOG_ALL;
+    }
 }
 
 void vhost_get_features_ex(struct vhost_dev *hdev, const int *feature_bits,

@@ -248,6 +248,8 @@ static const struct vh_mem_listener_ops listener_ops = {
     .commit = commit,
     .slot_limit = slot_limit,
     .slots_used = slots_used,
+    .log = vh_core_log_changed,
+    .log_blocker = vh_core_log_blocker,
 };
 
 int vh_core_memory_attach(struct vhost_dev *dev)
@@ -270,6 +272,7 @@ void vh_core_memory_detach(struct vhost_dev *dev)
     struct table table = current(dev);
 
     if (dev->priv->attached) {
+        vh_core_log_release(dev);
         vh_memory_map_detach(dev->map, &dev->priv->listener);
         dev->priv->attached = false;
     }

@@ -151,12 +151,22 @@ static int post_endian(struct vhost_dev *dev, const struct vhost_vdev *vdev,
     return vh_be_set_vring_endian(dev, queue, vdev->big_endian);
 }
 
-static int post_addr(struct vhost_dev *dev, struct vhost_virtqueue *vq,
-                     unsigned queue)
+/*
+ * The used entries of a packed ring are in its descriptor area: that is what
+ * back ends count from when they log them.
+ */
+int vh_queue_post_addr(struct vhost_dev *dev, struct vhost_virtqueue *vq,
+                       unsigned queue)
 {
     struct vhost_vring_addr addr = { .index = queue };
     int r = vh_be_vq_get_addr(dev, &addr, vq);
 
+    if (dev->log_enabled) {
+        addr.flags |= 1u << VHOST_VRING_F_LOG;
+        addr.log_guest_addr = vh_core_has(dev, VH_RING_F_PACKED)
+                                  ? vq->desc_phys
+                                  : vq->used_phys;
+    }
     return r < 0 ? r : vh_be_set_vring_addr(dev, &addr);
 }
 
@@ -190,7 +200,7 @@ static int post_ring(struct vhost_dev *dev, const struct vhost_vdev *vdev,
         r = post_endian(dev, vdev, queue);
     }
     if (r == 0) {
-        r = post_addr(dev, vq, queue);
+        r = vh_queue_post_addr(dev, vq, queue);
     }
     if (r == 0) {
         r = vh_be_set_vring_kick(dev, queue, q->kick_fd);

@@ -94,6 +94,19 @@ static void primed_down(struct vhost_dev *dev, bool vrings)
     (void)vrings;
 }
 
+static int log_up(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    return vh_core_log_up(dev);
+}
+
+/* Its last bits are set by the last request: so not before the rings. */
+static void log_down(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    vh_core_log_down(dev);
+}
+
 static void note(struct vhost_dev *dev, int r)
 {
     vh_core_fault(dev, r);
@@ -177,6 +190,7 @@ static const struct rung {
     /* clang-format off */
     { "features",     features_up, features_down },
     { "memory table", memory_up,   memory_down   },
+    { "dirty log",    log_up,      log_down      },
     { "IOTLB",        iotlb_up,    iotlb_down    },
     { "virtqueues",   queues_up,   queues_down   },
     { "vring enable", enable_up,   enable_down   },
