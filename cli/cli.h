@@ -15,6 +15,7 @@ int bridge_main(int argc, char **argv);
 int copy_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
+int state_main(int argc, char **argv);
 
 /**
  * struct client - what every verb that talks to a back end can be told

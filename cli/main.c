@@ -28,6 +28,7 @@ static const struct verb {
     { "copy",   copy_main,   "copy between files and block devices" },
     { "probe",  probe_main,  "show what a device offers" },
     { "serve",  serve_main,  "serve a file as a device" },
+    { "state",  state_main,  "save or load the state of a device" },
 };
 /* clang-format on */
 
