@@ -23,6 +23,9 @@ vh_handler_fn vh_on_get_features, vh_on_set_features, vh_on_set_owner,
     vh_on_get_queue_num, vh_on_get_config, vh_on_set_config, vh_on_set_status,
     vh_on_get_status, vh_on_reset_device;
 
+/* on-log.c */
+vh_handler_fn vh_on_set_log_base, vh_on_set_log_fd;
+
 /* on-mem.c */
 vh_handler_fn vh_on_set_mem_table, vh_on_get_max_mem_slots, vh_on_add_mem_reg,
     vh_on_rem_mem_reg;

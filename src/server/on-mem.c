@@ -24,6 +24,13 @@ static int fill(struct vhost_server *srv, struct vh_memory *memory,
             return r;
         }
     }
+    for (unsigned i = 0; i < memory->n; i++) {
+        int r = vh_server_postcopy_add(srv, &memory->mappings[i]);
+
+        if (r < 0) {
+            return r;
+        }
+    }
     return 0;
 }
 
@@ -49,6 +56,9 @@ int vh_on_set_mem_table(struct vhost_server *srv, struct vh_msg *msg,
     vh_server_stop_queues(srv);
     vh_memory_clear(&srv->memory);
     srv->memory = memory;
+    if (srv->postcopy.listening) {
+        return vh_server_postcopy_answer(srv, msg);
+    }
     vh_server_restart_queues(srv);
     return 0;
 }
@@ -59,6 +69,24 @@ int vh_on_get_max_mem_slots(struct vhost_server *srv, struct vh_msg *msg,
     (void)srv;
     vh_msg_init_u64(reply, msg->request, VH_SERVER_SLOTS);
     return 0;
+}
+
+/* The region that was just mapped is to come page by page. */
+static int add_absent(struct vhost_server *srv, const struct vh_msg *msg)
+{
+    const struct vh_mem_region *region = &msg->payload.region.region;
+    const struct vh_mapping *mapping = srv->memory.mappings;
+    int r;
+
+    while (mapping->region.gpa != region->gpa) {
+        mapping++;
+    }
+    r = vh_server_postcopy_add(srv, mapping);
+    if (r < 0) {
+        vh_memory_remove(&srv->memory, region);
+        return r;
+    }
+    return vh_server_postcopy_answer(srv, msg);
 }
 
 int vh_on_add_mem_reg(struct vhost_server *srv, struct vh_msg *msg,
@@ -73,6 +101,9 @@ int vh_on_add_mem_reg(struct vhost_server *srv, struct vh_msg *msg,
     }
     r = vh_memory_add(&srv->memory, &msg->payload.region.region, msg->fds[0],
                       &srv->session.why);
+    if (r == 0 && srv->postcopy.listening) {
+        return add_absent(srv, msg);
+    }
     if (r == 0) {
         vh_server_restart_queues(srv);
     }

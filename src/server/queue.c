@@ -37,7 +37,7 @@ void vh_squeue_init(struct vh_squeue *q, struct vhost_server *srv,
 }
 
 /* Its other end may have filled the counter: do not wait until it is read. */
-static void ring_bell(const struct vh_sbell *bell)
+void vh_sbell_ring(const struct vh_sbell *bell)
 {
     struct vhost_notifier notifier = { .fd = bell->fd };
     struct pollfd pfd = { .fd = bell->fd, .events = POLLOUT };
@@ -89,7 +89,8 @@ int vh_squeue_start(struct vh_squeue *q)
     };
     int r;
 
-    if (q->ring || !q->enabled || !q->kicked || !q->has_addr || q->size == 0) {
+    if (q->ring || !q->enabled || !q->kicked || !q->has_addr || q->size == 0 ||
+        q->srv->postcopy.awaits != 0) {
         return 0;
     }
     if (!find_areas(q, &config)) {
@@ -100,10 +101,14 @@ int vh_squeue_start(struct vh_squeue *q)
     if (r == 0) {
         r = vh_devring_new(&q->ring, &config);
     }
+    if (r == 0) {
+        r = vh_qlog_begin(q, &config);
+    }
     if (r == 0 && q->kick_fd >= 0) {
         r = vh_server_watch(q->srv, q->kick_fd, VH_EVENT_KICK, q->index);
     }
     if (r < 0) {
+        vh_qlog_end(q);
         vh_devring_free(q->ring);
         q->ring = NULL;
         return r;
@@ -159,6 +164,7 @@ void vh_squeue_stop(struct vh_squeue *q)
     }
     q->base = base_without(q, n_held);
     q->has_base = true;
+    vh_qlog_end(q);
     vh_devring_free(q->ring);
     q->ring = NULL;
     q->active = false;
@@ -206,7 +212,7 @@ static void break_ring(struct vh_squeue *q, const char *why)
     vh_server_log(q->srv, "queue %u is broken: %s", q->index, why);
     vh_server_unwatch(q->srv, q->kick_fd);
     q->ring->broken = why;
-    ring_bell(&q->err);
+    vh_sbell_ring(&q->err);
 }
 
 void vh_squeue_break(struct vh_squeue *q, const char *why)
@@ -220,6 +226,9 @@ void vh_squeue_wake(struct vh_squeue *q)
     if (vh_squeue_is_running(q) && !q->active) {
         vh_devring_disable_kick(q->ring);
         q->active = true;
+        if (q->log) {
+            vh_qlog_asked(q);
+        }
     }
 }
 
@@ -229,6 +238,9 @@ int vh_squeue_take(struct vh_squeue *q, struct vh_chain *chain)
 
     if (r < 0) {
         break_ring(q, q->ring->broken);
+    }
+    if (r > 0 && q->log) {
+        vh_qlog_take(q, chain);
     }
     return r;
 }
@@ -257,8 +269,18 @@ bool vh_squeue_serve(struct vh_squeue *q)
     return n > 0;
 }
 
+void vh_squeue_touched(struct vh_squeue *q, uint16_t id)
+{
+    if (q->log) {
+        vh_qlog_wrote(q, id, UINT32_MAX);
+    }
+}
+
 void vh_squeue_complete(struct vh_squeue *q, uint16_t id, uint32_t len)
 {
+    if (q->log) {
+        vh_qlog_wrote(q, id, len);
+    }
     vh_devring_push(q->ring, id, len);
     q->pushed = true;
 }
@@ -266,9 +288,15 @@ void vh_squeue_complete(struct vh_squeue *q, uint16_t id, uint32_t len)
 void vh_squeue_publish(struct vh_squeue *q)
 {
     if (q->pushed && q->ring) {
+        bool call;
+
         q->pushed = false;
-        if (vh_devring_publish(q->ring)) {
-            ring_bell(&q->call);
+        call = vh_devring_publish(q->ring);
+        if (q->log) {
+            vh_qlog_published(q);
+        }
+        if (call) {
+            vh_sbell_ring(&q->call);
         }
     }
 }
@@ -276,6 +304,7 @@ void vh_squeue_publish(struct vh_squeue *q)
 bool vh_squeue_may_sleep(struct vh_squeue *q)
 {
     struct vhost_server_device *device = q->srv->device;
+    bool more;
 
     if (!q->active) {
         return true;
@@ -287,10 +316,13 @@ bool vh_squeue_may_sleep(struct vh_squeue *q)
     if (q->kick_fd < 0) {
         return true; /* stays active, as nobody will ring */
     }
-    if (vh_devring_enable_kick(q->ring)) {
+    more = vh_devring_enable_kick(q->ring);
+    if (more) {
         vh_devring_disable_kick(q->ring);
-        return false;
     }
-    q->active = false;
-    return true;
+    if (q->log) {
+        vh_qlog_asked(q);
+    }
+    q->active = more;
+    return !more;
 }

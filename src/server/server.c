@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <linux/vhost_types.h>
 
 #include "ring/layout.h"
 #include "util/error.h"
@@ -41,6 +42,7 @@ uint64_t vh_server_features(const struct vhost_server *srv)
 {
     uint64_t features = BIT(VH_RING_F_INDIRECT_DESC) |
                         BIT(VH_RING_F_EVENT_IDX) | BIT(F_VERSION_1) |
+                        BIT(VHOST_F_LOG_ALL) |
                         BIT(VH_RING_F_PACKED) | BIT(VH_RING_F_IN_ORDER) |
                         VH_F_PROTOCOL_FEATURES | srv->device->features;
 
@@ -50,7 +52,9 @@ uint64_t vh_server_features(const struct vhost_server *srv)
 /* clang-format off */
 #define IMPLEMENTED (0 \
     | VH_PF(MQ) \
+    | VH_PF(LOG_SHMFD) \
     | VH_PF(REPLY_ACK) \
+    | VH_PF(PAGEFAULT) \
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \
@@ -212,6 +216,8 @@ static struct vhost_server *server_new(struct vhost_server_device *device,
     srv->epoll_fd = -1;
     srv->again_fd = -1;
     srv->listen_fd = -1;
+    srv->log_bell.fd = -1;
+    srv->postcopy.uffd = -1;
     copy_options(srv, opts);
     if (take_faults(srv, errp) < 0 || server_init(srv, errp) < 0) {
         vhost_server_free(srv);

@@ -8,6 +8,7 @@
  *   session.c    one front end: messages in, handlers, replies out
  *   on-config.c on-mem.c on-queue.c on-state.c   the handlers, by topic
  *   memory.c     what the front end's memory is mapped as
+ *   log.c        pages that we wrote
  *   queue.c      one queue: its ring, and its turn in a round
  *   device.h     what a device is; blk*.c are one, net*.c another
  *   iov.c        buffers in pieces
@@ -26,7 +27,9 @@
 
 #include "server/device.h"
 #include "server/fault.h"
+#include "server/log.h"
 #include "server/memory.h"
+#include "server/postcopy.h"
 #include "server/queue.h"
 #include "server/state.h"
 #include "wire/codec.h"
@@ -41,6 +44,7 @@ struct vh_session {
     bool refused;      /* the features that the driver wanted */
     uint32_t watches;  /* events of the socket */
     int delay_fd;      /* a timer: the request in msg waits for it; or -1 */
+    bool answered;     /* the request, by its handler: no ack is due */
     const char *why;   /* the request is refused, constant; or NULL */
     const char *fault; /* why it is to be ended, or NULL */
     char fault_text[160];
@@ -52,6 +56,10 @@ struct vhost_server {
     struct vh_session session;
     struct vh_transfer transfer;
     struct vh_memory memory;
+    struct vh_slog log;
+    struct vh_sbell log_bell;
+    bool log_news; /* marked since log_bell was rung */
+    struct vh_postcopy_state postcopy;
     struct vh_squeue *queues;
     unsigned n_queues;
     int epoll_fd;

@@ -31,6 +31,8 @@ static const struct handler {
     [VH_SET_OWNER]             = { vh_on_set_owner,             false },
     [VH_RESET_OWNER]           = { vh_on_reset_owner,           false },
     [VH_SET_MEM_TABLE]         = { vh_on_set_mem_table,         false },
+    [VH_SET_LOG_BASE]          = { vh_on_set_log_base,          true  },
+    [VH_SET_LOG_FD]            = { vh_on_set_log_fd,            false },
     [VH_SET_VRING_NUM]         = { vh_on_set_vring_num,         false },
     [VH_SET_VRING_ADDR]        = { vh_on_set_vring_addr,        false },
     [VH_SET_VRING_BASE]        = { vh_on_set_vring_base,        false },
@@ -44,6 +46,9 @@ static const struct handler {
     [VH_SET_VRING_ENABLE]      = { vh_on_set_vring_enable,      false },
     [VH_GET_CONFIG]            = { vh_on_get_config,            true  },
     [VH_SET_CONFIG]            = { vh_on_set_config,            false },
+    [VH_POSTCOPY_ADVISE]       = { vh_on_postcopy_advise,       true  },
+    [VH_POSTCOPY_LISTEN]       = { vh_on_postcopy_listen,       false },
+    [VH_POSTCOPY_END]          = { vh_on_postcopy_end,          false },
     [VH_GET_MAX_MEM_SLOTS]     = { vh_on_get_max_mem_slots,     true  },
     [VH_ADD_MEM_REG]           = { vh_on_add_mem_reg,           false },
     [VH_REM_MEM_REG]           = { vh_on_rem_mem_reg,           false },
@@ -89,7 +94,10 @@ void vh_session_end(struct vhost_server *srv, const char *why)
         vh_squeue_reset(&srv->queues[i]);
     }
     vh_server_reset_device(srv);
+    vh_server_postcopy_end(srv);
     vh_memory_clear(&srv->memory);
+    vh_slog_unset(&srv->log);
+    vh_squeue_set_bell(&srv->log_bell, -1);
     if (srv->session.delay_fd >= 0) {
         vh_msg_close_fds(&srv->msg); /* its turn will not come */
         vh_fd_close(&srv->session.delay_fd);
@@ -115,7 +123,8 @@ static bool gate_is_open(const struct vhost_server *srv,
 {
     switch (row->gate) {
     case VH_GATE_NONE:
-        return true;
+        return row->reply != VH_REPLY_IF_LOG_SHMFD ||
+               vh_server_has(srv, VH_PF_LOG_SHMFD);
     case VH_GATE_PROTOCOL:
         return vh_server_features(srv) & VH_F_PROTOCOL_FEATURES;
     case VH_GATE_PROTOCOL_ACKED:
@@ -154,6 +163,9 @@ static int serve(struct vhost_server *srv, struct vh_msg *msg)
     const char *why;
     int r;
 
+    if (vh_server_postcopy_go_ahead(srv, msg)) {
+        return 0;
+    }
     if (vh_msg_check_request(VH_FROM_FRONT, msg, &why) < 0) {
         return fault(srv, vh_msg_name(VH_FROM_FRONT, msg->request), why);
     }
@@ -165,9 +177,13 @@ static int serve(struct vhost_server *srv, struct vh_msg *msg)
         return reply_ack(srv, msg, -ENOTSUP);
     }
     srv->session.why = NULL;
+    srv->session.answered = false;
     r = handler->fn(srv, msg, &reply);
     if (srv->session.fault) {
         return -EPROTO;
+    }
+    if (srv->session.answered) {
+        return r;
     }
     if (!handler->replies) {
         return reply_ack(srv, msg, r);

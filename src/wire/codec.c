@@ -124,7 +124,7 @@ static const char *check_vring_fd(uint64_t value, unsigned n_fds)
     return check_index(value & ~(uint64_t)VH_VRING_NOFD);
 }
 
-static const char *check_table(const struct vh_msg *msg)
+static const char *check_table_size(const struct vh_msg *msg)
 {
     uint32_t n = msg->payload.table.n;
 
@@ -135,7 +135,17 @@ static const char *check_table(const struct vh_msg *msg)
         msg->size != 8 + n * sizeof(struct vh_mem_region_xen)) {
         return "size does not fit the number of memory regions";
     }
-    return msg->n_fds == n ? NULL : "not one fd for each memory region";
+    return NULL;
+}
+
+static const char *check_table(const struct vh_msg *msg)
+{
+    const char *why = check_table_size(msg);
+
+    if (!why && msg->n_fds != msg->payload.table.n) {
+        why = "not one fd for each memory region";
+    }
+    return why;
 }
 
 static const char *check_config(const struct vh_msg *msg)
@@ -249,8 +259,11 @@ static bool answer_size_fits(const struct vh_msg *msg,
     case VH_PAYLOAD_CONFIG: /* 0 says that it failed */
         return msg->size == 0 || msg->size >= CONFIG_HDR_SIZE;
     case VH_PAYLOAD_INFLIGHT:
+    case VH_PAYLOAD_MEM_REGION:
     case VH_PAYLOAD_UUID:
         return size_is_one_of(msg, row->reply_min, row->reply_max);
+    case VH_PAYLOAD_MEM_TABLE: /* as long as it says itself */
+        return check_table_size(msg) == NULL;
     case VH_PAYLOAD_U64: /* 16: SET_LOG_BASE sent back as it came */
         return msg->size % sizeof(msg->payload.u64) == 0;
     default:
@@ -261,7 +274,7 @@ static bool answer_size_fits(const struct vh_msg *msg,
 static const char *check_answer(const struct vh_msg *msg,
                                 const struct vh_msg_row *row)
 {
-    if (row->reply != VH_REPLY_OWN && row->reply != VH_REPLY_IF_LOG_SHMFD) {
+    if (row->reply_payload == VH_PAYLOAD_NONE && row->reply != VH_REPLY_OWN) {
         return "a request that has no answer of its own";
     }
     if (!answer_size_fits(msg, row)) {

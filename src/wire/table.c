@@ -43,6 +43,8 @@
 #define ACK VH_REPLY_ACK_WANTED, NONE, 0, 0
 #define MUST_ACK VH_REPLY_ACK_ALWAYS, NONE, 0, 0
 #define IF_SHMFD VH_REPLY_IF_LOG_SHMFD, VH_PAYLOAD_U64, 0, 16, 0, 0
+#define OR_TABLE VH_REPLY_IF_POSTCOPY, TABLE, 0, 0
+#define OR_REGION VH_REPLY_IF_POSTCOPY, REGION, 0, 0
 #define OWN VH_REPLY_OWN
 
 #define FREE VH_GATE_NONE
@@ -62,7 +64,7 @@ static const struct vh_msg_row rows[] = {
     { F(SET_FEATURES),            U64,        0, 0, ACK,                       FREE, EACH },
     { F(SET_OWNER),               NONE,       0, 0, NO,                        FREE, ONCE },
     { F(RESET_OWNER),             NONE,       0, 0, NO,                        FREE, ONCE },
-    { F(SET_MEM_TABLE),           TABLE,      0, 8, ACK,                       FREE, ONCE },
+    { F(SET_MEM_TABLE),           TABLE,      0, 8, OR_TABLE,                  FREE, ONCE },
     { F(SET_LOG_BASE),            LOG,        0, 1, IF_SHMFD,                  FREE, ONCE },
     { F(SET_LOG_FD),              NONE,       1, 1, NO,                        FREE, EACH },
     { F(SET_VRING_NUM),           STATE,      0, 0, NO,                        FREE, EACH },
@@ -94,7 +96,7 @@ static const struct vh_msg_row rows[] = {
     { F(RESET_DEVICE),            NONE,       0, 0, NO,                        VH_PF_RESET_DEVICE, ONCE },
     { F(VRING_KICK),              STATE,      0, 0, ACK,                       VH_PF_INBAND_NOTIFICATIONS, EACH },
     { F(GET_MAX_MEM_SLOTS),       NONE,       0, 0, OWN, U64, 0, 0,            VH_PF_CONFIGURE_MEM_SLOTS, EACH },
-    { F(ADD_MEM_REG),             REGION,     1, 1, ACK,                       VH_PF_CONFIGURE_MEM_SLOTS, ONCE },
+    { F(ADD_MEM_REG),             REGION,     1, 1, OR_REGION,                 VH_PF_CONFIGURE_MEM_SLOTS, ONCE },
     { F(REM_MEM_REG),             REGION,     0, 1, ACK,                       VH_PF_CONFIGURE_MEM_SLOTS, ONCE },
     { F(SET_STATUS),              U64,        0, 0, NO,                        VH_PF_STATUS, EACH },
     { F(GET_STATUS),              NONE,       0, 0, OWN, U64, 0, 0,            VH_PF_STATUS, EACH },

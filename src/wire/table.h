@@ -28,6 +28,8 @@ enum vh_reply_rule {
     VH_REPLY_ACK_WANTED,   /* the same, and the sender should want the ack */
     VH_REPLY_ACK_ALWAYS,   /* the same, and the sender must want the ack */
     VH_REPLY_OWN,          /* an answer of its own, never an ack */
+    VH_REPLY_IF_POSTCOPY,  /* an answer of its own in postcopy, else
+                              as VH_REPLY_ACK_WANTED */
     VH_REPLY_IF_LOG_SHMFD, /* an answer of its own if LOG_SHMFD is in use */
 };
 

@@ -95,7 +95,7 @@ static void test_protocol_features_not_offered_end_the_session(void **state)
     struct vh_msg msg;
 
     vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES,
-                    RIG_PROTOCOL | VH_PF(PAGEFAULT));
+                    RIG_PROTOCOL | UINT64_C(1) << 40);
     rig_say(rig, &msg);
     assert_true(rig_is_gone(rig));
 }
@@ -207,7 +207,7 @@ static void test_what_was_not_negotiated_is_refused(void **state)
     assert_true(rig_is_quiet(rig));
 
     /* Where only an answer of its own would do, there is no way to refuse. */
-    vh_msg_init(&msg, VH_POSTCOPY_ADVISE);
+    vh_msg_init(&msg, VH_CREATE_CRYPTO_SESSION);
     rig_say(rig, &msg);
     assert_true(rig_is_gone(rig));
 }

@@ -16,8 +16,12 @@
  * The user address of a region is its guest-physical address: a back end
  * needs it only to translate the ring addresses, which are guest-physical
  * too (queue.c).
+ *
+ * In postcopy each request is answered by the same with the back end's own
+ * addresses, and these answers together by a word of ours: from then on it may
+ * touch the memory (postcopy.c).
  */
-#include "backend/user/request.h"
+#include "backend/user/postcopy.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -64,10 +68,55 @@ static int slot_answered(struct vhost_user *user, int result,
     return result;
 }
 
+/* Posts a request, waits for its answer, and keeps the addresses in it. */
+static int ask_addresses(struct vhost_user *user, const struct vh_msg *msg,
+                         struct vhost_error **errp)
+{
+    struct vh_msg reply;
+    int r = vh_user_call(user, msg, VH_NO_QUEUE, &reply, errp);
+
+    if (r < 0) {
+        return r;
+    }
+    if (msg->request == VH_ADD_MEM_REG) {
+        return vh_user_postcopy_memory(user, &msg->payload.region.region,
+                                       &reply.payload.region.region, 1, false,
+                                       errp);
+    }
+    if (reply.size != msg->size ||
+        reply.payload.table.n != msg->payload.table.n) {
+        return vh_error(errp, -EPROTO, "SET_MEM_TABLE", VH_NO_QUEUE,
+                        "%s: a table of %" PRIu32 " regions was answered by "
+                        "one of %" PRIu32,
+                        user->name, msg->payload.table.n,
+                        reply.payload.table.n);
+    }
+    return vh_user_postcopy_memory(user, msg->payload.table.regions,
+                                   reply.payload.table.regions,
+                                   msg->payload.table.n, true, errp);
+}
+
+/* The addresses are known: now it may touch what is behind them. */
+static int post_go_ahead(struct vhost_user *user, uint32_t request,
+                         struct vhost_error **errp)
+{
+    struct vh_msg msg;
+    int r;
+
+    vh_msg_init_u64(&msg, request, 0);
+    r = vh_chan_post(user->chan, &msg, VH_EXPECT_NOTHING, VH_PATIENCE_SHORT,
+                     VH_NO_QUEUE, NULL, NULL);
+    return r < 0 ? vh_error(errp, r, vh_msg_name(VH_FROM_FRONT, request),
+                            VH_NO_QUEUE, "%s: can't queue the go-ahead",
+                            user->name)
+                 : 0;
+}
+
 /* What the walk over old and new table carries along. */
 struct change {
     struct vhost_user *user;
     struct vhost_error **errp;
+    bool added; /* anything */
 };
 
 static int post_slot(const struct change *change, uint32_t request,
@@ -83,6 +132,12 @@ static int post_slot(const struct change *change, uint32_t request,
         msg.n_fds = 1;
         msg.fds[0] = section->fd;
     }
+    if (change->user->listening && request == VH_ADD_MEM_REG) {
+        return ask_addresses(change->user, &msg, change->errp);
+    }
+    if (change->user->listening) {
+        vh_user_postcopy_forget(change->user, section->gpa);
+    }
     return vh_user_post(change->user, &msg, VH_NO_QUEUE, slot_answered,
                         change->errp);
 }
@@ -94,6 +149,9 @@ static int remove_slot(const struct vhost_memory_section *section, void *arg)
 
 static int add_slot(const struct vhost_memory_section *section, void *arg)
 {
+    struct change *change = arg;
+
+    change->added = true;
     return post_slot(arg, VH_ADD_MEM_REG, section);
 }
 
@@ -124,6 +182,9 @@ static int set_by_slots(struct vhost_user *user,
     free(user->mem);
     user->mem = copy;
     user->n_mem = n;
+    if (r == 0 && user->listening && change.added) {
+        r = post_go_ahead(user, VH_ADD_MEM_REG, errp);
+    }
     if (r < 0) {
         lose_track(user); /* a part of the change is on its way */
     }
@@ -146,6 +207,11 @@ static int set_by_table(struct vhost_user *user,
     msg.n_fds = (unsigned)n;
     msg.size = (uint32_t)(offsetof(struct vh_mem_table, regions) +
                           n * sizeof(struct vh_mem_region));
+    if (user->listening) {
+        int r = ask_addresses(user, &msg, errp);
+
+        return r < 0 ? r : post_go_ahead(user, VH_SET_MEM_TABLE, errp);
+    }
     return vh_user_post(user, &msg, VH_NO_QUEUE, NULL, errp);
 }
 

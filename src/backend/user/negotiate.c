@@ -27,7 +27,9 @@
 /* clang-format off */
 #define IMPLEMENTED (0 \
     | VH_PF(MQ) \
+    | VH_PF(LOG_SHMFD) \
     | VH_PF(REPLY_ACK) \
+    | VH_PF(PAGEFAULT) \
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \

@@ -17,7 +17,7 @@
  *
  * A fault of the connection is told to everybody, at once and without I/O.
  */
-#include "backend/user/request.h"
+#include "backend/user/postcopy.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -140,6 +140,14 @@ static enum vh_expect expect_of(const struct vhost_user *user, uint32_t request,
     switch (vh_msg_row(VH_FROM_FRONT, request)->reply) {
     case VH_REPLY_OWN:
         return VH_EXPECT_REPLY;
+    case VH_REPLY_IF_LOG_SHMFD:
+        return vh_user_has(user, VH_PF_LOG_SHMFD) ? VH_EXPECT_REPLY
+                                                  : VH_EXPECT_NOTHING;
+    case VH_REPLY_IF_POSTCOPY:
+        if (user->listening) {
+            return VH_EXPECT_REPLY;
+        }
+        /* fall through */
     case VH_REPLY_ACK_WANTED:
     case VH_REPLY_ACK_ALWAYS:
         if (vh_user_has(user, VH_PF_REPLY_ACK)) {
@@ -449,4 +457,5 @@ void vh_user_disconnect(struct vhost_user *user)
     user->max_queues = 0;
     user->max_slots = 0;
     vh_user_forget_mem(user);
+    vh_user_postcopy_free(user);
 }

@@ -31,6 +31,7 @@
 #define VH_STATUS_DRIVER_OK 4u
 #define VH_STATUS_FEATURES_OK 8u
 
+struct vh_postcopy;
 struct vh_user_post;
 
 /** struct vhost_user - a back end behind a socket
@@ -53,6 +54,8 @@ struct vh_user_post;
  * @control: the thread that last asked for what only one may ask for
  * @foreign: posts of other threads, until they sync
  * @refusal: the first one that the control thread has not heard of
+ * @postcopy: page faults of the back end; NULL: none are to be heard of
+ * @listening: memory comes with faults, and is answered with addresses
  * @mem: the regions that the back end has, if it has slots
  * @mem_unknown: nobody knows what it has
  */
@@ -83,6 +86,9 @@ struct vhost_user {
     pthread_t control;
     TAILQ_HEAD(, vh_user_post) foreign;
     struct vhost_error *refusal;
+
+    struct vh_postcopy *postcopy;
+    bool listening;
 
     struct vhost_memory_section *mem;
     size_t n_mem;
