@@ -64,6 +64,7 @@ struct vh_devring_ops {
     bool (*enable_kick)(struct vh_devring *ring);
     void (*disable_kick)(struct vh_devring *ring);
     uint32_t (*base)(const struct vh_devring *ring);
+    uint32_t (*used)(const struct vh_devring *ring);
     void (*free)(struct vh_devring *ring);
 };
 
@@ -133,6 +134,14 @@ static inline void vh_devring_disable_kick(struct vh_devring *ring)
 static inline uint32_t vh_devring_base(const struct vh_devring *ring)
 {
     return ring->ops->base(ring);
+}
+
+/** vh_devring_used() - where the next used entry goes: an index of 16 bits; or
+ * for a packed ring, a place and the wrap counter there in bit 15
+ */
+static inline uint32_t vh_devring_used(const struct vh_devring *ring)
+{
+    return ring->ops->used(ring);
 }
 
 #endif

@@ -227,6 +227,13 @@ static uint32_t packed_base(const struct vh_devring *ring)
     return vh_packed_base(p->avail, p->used);
 }
 
+static uint32_t packed_used(const struct vh_devring *ring)
+{
+    const struct packed_devring *p = (const struct packed_devring *)ring;
+
+    return vh_packed_off_wrap(p->used);
+}
+
 static void packed_free(struct vh_devring *ring)
 {
     vh_order_free(packed(ring)->order);
@@ -240,6 +247,7 @@ static const struct vh_devring_ops packed_device_ops = {
     .enable_kick = packed_enable_kick,
     .disable_kick = packed_disable_kick,
     .base = packed_base,
+    .used = packed_used,
     .free = packed_free,
 };
 

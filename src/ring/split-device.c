@@ -240,6 +240,11 @@ static uint32_t split_base(const struct vh_devring *ring)
     return ((const struct split_devring *)ring)->last_avail;
 }
 
+static uint32_t split_used(const struct vh_devring *ring)
+{
+    return ((const struct split_devring *)ring)->used_idx;
+}
+
 static void split_free(struct vh_devring *ring)
 {
     vh_order_free(split(ring)->order);
@@ -253,6 +258,7 @@ static const struct vh_devring_ops split_device_ops = {
     .enable_kick = split_enable_kick,
     .disable_kick = split_disable_kick,
     .base = split_base,
+    .used = split_used,
     .free = split_free,
 };
 

@@ -37,6 +37,7 @@ void vh_blk_finish(struct vh_blk *blk, struct vh_blk_request *req,
                    uint8_t status)
 {
     VH_WRITE_ONCE(*req->status, status);
+    vh_squeue_touched(req->queue, req->id); /* the status comes last */
     /* Only what was written counts, and the status is written last. */
     vh_squeue_complete(req->queue, req->id,
                        (status == VIRTIO_BLK_S_OK ? req->written : 0) + 1);

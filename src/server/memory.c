@@ -202,6 +202,31 @@ void *vh_memory_translate(void *memory, uint64_t gpa, uint64_t want,
     return m->addr + at;
 }
 
+static bool has_mapped(const struct vh_mapping *m, const void *hva)
+{
+    return (uintptr_t)hva - (uintptr_t)m->addr < m->region.size;
+}
+
+bool vh_memory_gpa_of(struct vh_memory *memory, const void *hva, uint64_t *gpa)
+{
+    unsigned at = memory->last;
+
+    for (unsigned i = 0; i < memory->n; i++) {
+        const struct vh_mapping *m;
+
+        /* What was translated last is what is asked for next. */
+        at = at < memory->n ? at : 0;
+        m = &memory->mappings[at];
+        if (has_mapped(m, hva)) {
+            memory->last = at;
+            *gpa = m->region.gpa + ((uintptr_t)hva - (uintptr_t)m->addr);
+            return true;
+        }
+        at++;
+    }
+    return false;
+}
+
 void *vh_memory_by_user_addr(const struct vh_memory *memory, uint64_t addr,
                              uint64_t size)
 {

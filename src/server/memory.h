@@ -10,6 +10,7 @@
 #ifndef VH_SERVER_MEMORY_H
 #define VH_SERVER_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,10 @@ void vh_memory_clear(struct vh_memory *memory);
 /** vh_memory_translate() - a vh_translate_fn over a struct vh_memory */
 void *vh_memory_translate(void *memory, uint64_t gpa, uint64_t want,
                           uint64_t *len);
+
+/** vh_memory_gpa_of() - one of our addresses in the guest's eyes
+ * Return: false, and *gpa is as it was, if it lies in no region. */
+bool vh_memory_gpa_of(struct vh_memory *memory, const void *hva, uint64_t *gpa);
 
 /** vh_memory_by_user_addr() - a whole range by user address, or NULL */
 void *vh_memory_by_user_addr(const struct vh_memory *memory, uint64_t addr,

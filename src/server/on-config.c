@@ -3,8 +3,10 @@
 #include "server/handlers.h"
 
 #include <errno.h>
+#include <linux/vhost_types.h>
 
 #define STATUS_FEATURES_OK 8
+#define LOG_ALL (UINT64_C(1) << VHOST_F_LOG_ALL)
 #define PACKED (UINT64_C(1) << VH_RING_F_PACKED)
 
 int vh_on_get_features(struct vhost_server *srv, struct vh_msg *msg,
@@ -34,8 +36,10 @@ int vh_on_set_features(struct vhost_server *srv, struct vh_msg *msg,
         return -EINVAL;
     }
     if (features != srv->session.features) {
-        vh_server_stop_queues(srv); /* they shape the rings */
-        if (!srv->transfer.loaded) {
+        /* They shape the rings; and what is under way is not logged. */
+        vh_server_stop_queues(srv);
+        if (!srv->transfer.loaded &&
+            (features ^ srv->session.features) != LOG_ALL) {
             vh_server_reset_device(srv); /* else what a driver told is new */
         }
     }

@@ -9,6 +9,7 @@
 #include "server/handlers.h"
 
 #include <errno.h>
+#include <linux/vhost_types.h>
 
 static struct vh_squeue *queue_of(struct vhost_server *srv, uint64_t index)
 {
@@ -42,8 +43,14 @@ int vh_on_set_vring_addr(struct vhost_server *srv, struct vh_msg *msg,
     struct vh_squeue *q = queue_of(srv, addr->index);
 
     (void)reply;
-    if (!q || addr->flags != 0) {
+    if (!q || (addr->flags & ~(1u << VHOST_VRING_F_LOG))) {
         return -EINVAL;
+    }
+    q->log_used = addr->flags;
+    q->log_addr = addr->log;
+    if (vh_squeue_is_running(q) && q->desc == addr->desc &&
+        q->avail == addr->avail && q->used == addr->used) {
+        return 0; /* it goes on where it is */
     }
     vh_squeue_stop(q);
     q->desc = addr->desc;

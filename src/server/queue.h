@@ -34,6 +34,8 @@ struct vh_squeue {
     uint64_t desc; /* user addresses */
     uint64_t avail;
     uint64_t used;
+    uint64_t log_addr; /* guest-physical, of a split ring's used area */
+    bool log_used;     /* mark there what is written to the ring */
     bool has_addr;
     bool kicked; /* SET_VRING_KICK has come */
     bool enabled;
@@ -41,6 +43,7 @@ struct vh_squeue {
     struct vh_sbell call;
     struct vh_sbell err;
     struct vh_devring *ring; /* NULL: not running */
+    struct vh_qlog *log;     /* NULL: what is written is not logged */
     unsigned n_lost;         /* taken from it, and never to be answered */
     bool fed;                /* see struct vh_server_input_ops */
     bool active;             /* takes part in the rounds */
@@ -70,6 +73,9 @@ int vh_squeue_kick(struct vh_squeue *q, int fd);
 
 /** vh_squeue_unkick() - stop, and wait for the next SET_VRING_KICK */
 void vh_squeue_unkick(struct vh_squeue *q);
+
+/** vh_sbell_ring() - without waiting, whatever it is */
+void vh_sbell_ring(const struct vh_sbell *bell);
 
 /** vh_squeue_set_bell() - replace it; @fd is given, -1: none */
 void vh_squeue_set_bell(struct vh_sbell *bell, int fd);
@@ -102,6 +108,10 @@ void vh_squeue_break(struct vh_squeue *q, const char *why);
  * Return: true if it took a buffer.
  */
 bool vh_squeue_serve(struct vh_squeue *q);
+
+/** vh_squeue_touched() - a device may have written anywhere in a buffer, and
+ * not only in the first bytes of it that it may write to */
+void vh_squeue_touched(struct vh_squeue *q, uint16_t id);
 
 /** vh_squeue_complete() - a device gives a buffer back */
 void vh_squeue_complete(struct vh_squeue *q, uint16_t id, uint32_t len);

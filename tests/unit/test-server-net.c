@@ -15,7 +15,7 @@ static void test_offers_what_a_network_device_has(void **state)
     assert_int_equal(rig_get(&n->rig, VH_GET_FEATURES),
                      F(0) | F(1) | F(3) | F(5) | F(7) | F(8) | F(9) | F(11) |
                          F(12) | F(13) | F(15) | F(16) | F(17) | F(22) | F(23) |
-                         F(28) | F(29) | F(30) | F(32) | F(34) | F(35));
+                         F(26) | F(28) | F(29) | F(30) | F(32) | F(34) | F(35));
     assert_int_equal(rig_get(&n->rig, VH_GET_QUEUE_NUM), 2);
     vh_msg_init(&msg, VH_GET_CONFIG);
     msg.payload.config.size = 24;

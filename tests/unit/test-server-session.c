@@ -44,7 +44,7 @@ static void test_offers_what_a_disk_has(void **state)
     rig_serve(rig, NULL, &options, NULL);
     assert_int_equal(rig_get(rig, VH_GET_FEATURES),
                      F(2) | F(6) | F(9) | F(10) | F(12) | F(13) | F(14) |
-                         F(28) | F(29) | F(30) | F(32) | F(34) | F(35));
+                         F(26) | F(28) | F(29) | F(30) | F(32) | F(34) | F(35));
     assert_int_equal(rig_get(rig, VH_GET_PROTOCOL_FEATURES), RIG_PROTOCOL);
     rig_negotiate(rig, FEATURES);
     assert_int_equal(rig_get(rig, VH_GET_QUEUE_NUM), 3);

@@ -17,6 +17,7 @@
 /* clang-format off */
 #define OURS (0 \
     | VH_PF(MQ) \
+    | VH_PF(LOG_SHMFD) \
     | VH_PF(REPLY_ACK) \
     | VH_PF(PAGEFAULT) \
     | VH_PF(CONFIG) \

@@ -53,6 +53,11 @@ int vh_user_set_device_state_fd(struct vhost_dev *dev,
                                 int *reply_fd);
 int vh_user_check_device_state(struct vhost_dev *dev);
 
+/* log.c */
+int vh_user_set_log_base(struct vhost_dev *dev, uint64_t base,
+                         struct vhost_log *log);
+bool vh_user_requires_shm_log(struct vhost_dev *dev);
+
 /* config.c */
 int vh_user_get_config(struct vhost_dev *dev, uint8_t *config, uint32_t len);
 int vh_user_set_config(struct vhost_dev *dev, const uint8_t *data,

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Dirty log: vhost-user specification, "Migration" and SET_LOG_BASE.
+ *
+ * With LOG_SHMFD the message has an answer of its own, which says only that
+ * the back end has let go of the log before: a back end that takes a new one
+ * is asked to mark nowhere else.  What stands in it differs from one back end
+ * to the next (the size of the log, 0, nothing), so it is not looked at.  One
+ * that does not answer at all is out of step from there on, whatever it does
+ * next, and the words say where.
+ */
+#include "backend/user/request.h"
+
+#include <errno.h>
+
+#include "util/error.h"
+
+bool vh_user_requires_shm_log(struct vhost_dev *dev)
+{
+    const struct vhost_user *user = dev->opaque;
+
+    return vh_user_has(user, VH_PF_LOG_SHMFD);
+}
+
+int vh_user_set_log_base(struct vhost_dev *dev, uint64_t base,
+                         struct vhost_log *log)
+{
+    struct vhost_error *err = NULL;
+    struct vhost_user *user;
+    struct vh_msg msg;
+    int r = vh_user_enter(dev, &user);
+
+    (void)base; /* ours: it means nothing in another process */
+    if (r < 0) {
+        return r;
+    }
+    if (!vh_user_has(user, VH_PF_LOG_SHMFD)) {
+        r = vh_error(&err, -ENOTSUP, "SET_LOG_BASE", VH_NO_QUEUE,
+                     "%s: the back end can't be given a log: it does not "
+                     "offer VHOST_USER_PROTOCOL_F_LOG_SHMFD",
+                     user->name);
+        return vh_user_leave(user, r, &err);
+    }
+    vh_msg_init(&msg, VH_SET_LOG_BASE);
+    msg.size = sizeof(msg.payload.log);
+    msg.payload.log = (struct vh_log_area){
+        .size = log->size * sizeof(vhost_log_chunk_t),
+    };
+    msg.n_fds = 1;
+    msg.fds[0] = log->fd;
+    r = vh_user_post(user, &msg, VH_NO_QUEUE, NULL, &err);
+    return vh_user_leave(user, r, &err);
+}
