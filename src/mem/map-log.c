@@ -159,31 +159,18 @@ static int tell(struct vh_mem_listener *l, bool on, struct vhost_error **errp)
 }
 
 /* All of them, even if one fails. */
-static int tell_all_off(struct vhost_memory_map *map, struct vhost_error **errp)
+static int tell_all(struct vhost_memory_map *map, bool on,
+                    struct vhost_error **errp)
 {
     struct vh_mem_listener *l;
     int result = 0;
 
     TAILQ_FOREACH (l, &map->listeners, entry) {
-        int r = tell(l, false, result < 0 ? NULL : errp);
+        int r = tell(l, on, result < 0 ? NULL : errp);
 
         result = result < 0 ? result : r;
     }
     return result;
-}
-
-static int tell_all_on(struct vhost_memory_map *map, struct vhost_error **errp)
-{
-    struct vh_mem_listener *l;
-
-    TAILQ_FOREACH (l, &map->listeners, entry) {
-        int r = tell(l, true, errp);
-
-        if (r < 0) {
-            return r;
-        }
-    }
-    return 0;
 }
 
 static void give_up(struct vhost_memory_map *map, int why)
@@ -191,7 +178,7 @@ static void give_up(struct vhost_memory_map *map, int why)
     pthread_mutex_lock(&map->log.lock);
     map->log.fault = why;
     pthread_mutex_unlock(&map->log.lock);
-    tell_all_off(map, NULL);
+    tell_all(map, false, NULL);
 }
 
 static int resize(struct vhost_memory_map *map, uint64_t chunks)
@@ -205,7 +192,7 @@ static int resize(struct vhost_memory_map *map, uint64_t chunks)
         return r;
     }
     replace(&map->log, dirty, view);
-    return tell_all_on(map, NULL);
+    return tell_all(map, true, NULL);
 }
 
 static int renew_view(struct vhost_memory_map *map)
@@ -313,7 +300,7 @@ static int switch_on(struct vhost_memory_map *map, struct vhost_error **errp)
                         strerror(-r));
     }
     replace(&map->log, dirty, view);
-    return tell_all_on(map, errp);
+    return tell_all(map, true, errp);
 }
 
 int vhost_log_start(struct vhost_memory_map *map, struct vhost_error **errp)
@@ -343,7 +330,7 @@ int vhost_log_stop(struct vhost_memory_map *map, struct vhost_error **errp)
 
     assert(!map->in_transaction && !map->committing);
     if (map->log.current) {
-        r = tell_all_off(map, errp);
+        r = tell_all(map, false, errp);
         forget(&map->log);
     }
     return r;
