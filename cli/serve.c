@@ -148,6 +148,11 @@ static int run_server(struct vhost_server *server)
     struct vhost_error *err = NULL;
 
     while (!system_interrupted()) {
+        if (system_take_hangup() &&
+            vhost_server_config_changed(server, &err) < 0) {
+            out_library_error(err); /* it is as it was, so go on */
+            err = NULL;
+        }
         if (vhost_server_run(server, SLICE_MS, &err) < 0) {
             out_library_error(err);
             return EXIT_FAILURE;
@@ -167,6 +172,7 @@ int serve_run(const struct serve *s, struct vhost_server_device *device,
     all.faults = s->faults;
     all.n_faults = s->n_faults;
     system_catch_signals();
+    system_catch_hangup();
     server = vhost_server_new(s->socket, device, &all, &err);
     if (!server) {
         out_library_error(err);

@@ -70,6 +70,30 @@ void system_catch_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+static volatile sig_atomic_t hung_up;
+
+static void on_hangup(int signo)
+{
+    (void)signo;
+    hung_up = 1;
+}
+
+void system_catch_hangup(void)
+{
+    struct sigaction action = { .sa_handler = on_hangup };
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+bool system_take_hangup(void)
+{
+    bool taken = hung_up != 0;
+
+    hung_up = 0;
+    return taken;
+}
+
 bool system_interrupted(void)
 {
     return interrupted != 0;

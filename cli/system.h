@@ -23,6 +23,12 @@ int system_flush(void);
 /** system_catch_signals() - let SIGINT and SIGTERM set a flag, not kill */
 void system_catch_signals(void);
 
+/** system_catch_hangup() - let SIGHUP set another, and mean "look again" */
+void system_catch_hangup(void);
+
+/** system_take_hangup() - did it come, since this was asked last? */
+bool system_take_hangup(void);
+
 /** system_interrupted() - did one of them come? */
 bool system_interrupted(void);
 

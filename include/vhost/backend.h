@@ -86,6 +86,8 @@ typedef enum VhostDeviceStatePhase {
  *     returns the first refusal.  NULL: nothing is ever posted.
  * @vhost_get_fd: an fd that is readable when vhost_dispatch has work, lent.
  *     NULL: none.
+ * @vhost_get_request_fd: another such fd, for what the back end asks of us.
+ *     NULL: none.
  * @vhost_dispatch: take what came unasked, without waiting; -ENOTCONN once
  *     the back end is gone.  NULL: nothing comes.
  * @vhost_is_connected: can it still be talked to?  NULL: always.
@@ -124,7 +126,8 @@ typedef enum VhostDeviceStatePhase {
  *     (ours, guest-physical).  NULL: our own addresses.
  * @vhost_set_vring_num: entries.  May be posted.  Required.
  * @vhost_set_vring_base: where to go on, 32 bits.  May be posted.  Required.
- * @vhost_set_vring_endian: of a legacy ring; num 0: little, 1: big.  NULL:
+ * @vhost_set_vring_endian: of a legacy ring; num 0: little, 1: big.  May be
+ *     posted.  NULL:
  *     a cross-endian legacy device can't be started.
  * @vhost_set_vring_addr: addresses and the log flag.  May be posted.  Required.
  * @vhost_set_vring_kick: fd, or -1: the back end polls.  May be posted.
@@ -145,6 +148,7 @@ typedef enum VhostDeviceStatePhase {
  * @vhost_dev_start: the device as a whole starts or stops: DRIVER_OK.  May be
  *     posted.  NULL: nothing to do.
  * @vhost_reset_status: after stop: back to before the handshake.  NULL: none.
+ * @vhost_get_status: the virtio device status.  NULL: -ENOSYS.
  * @vhost_reset_device: reset the device.  NULL: -ENOSYS.
  *
  * Workers (kernel threads that serve rings).  NULL: -ENOSYS
@@ -184,6 +188,7 @@ typedef struct VhostOps {
     void (*vhost_backend_cleanup)(struct vhost_dev *dev);
     int (*vhost_sync)(struct vhost_dev *dev);
     int (*vhost_get_fd)(struct vhost_dev *dev);
+    int (*vhost_get_request_fd)(struct vhost_dev *dev);
     int (*vhost_dispatch)(struct vhost_dev *dev);
     bool (*vhost_is_connected)(struct vhost_dev *dev);
 
@@ -204,7 +209,7 @@ typedef struct VhostOps {
     int (*vhost_set_log_base)(struct vhost_dev *dev, uint64_t base,
                               struct vhost_log *log);
     bool (*vhost_requires_shm_log)(struct vhost_dev *dev);
-    int (*vhost_migration_done)(struct vhost_dev *dev, char *mac_addr);
+    int (*vhost_migration_done)(struct vhost_dev *dev, const uint8_t *mac_addr);
 
     int (*vhost_get_vq_index)(struct vhost_dev *dev, int idx);
     int (*vhost_vq_get_addr)(struct vhost_dev *dev,
@@ -234,6 +239,7 @@ typedef struct VhostOps {
                                  unsigned n);
     int (*vhost_dev_start)(struct vhost_dev *dev, bool started);
     void (*vhost_reset_status)(struct vhost_dev *dev);
+    int (*vhost_get_status)(struct vhost_dev *dev, uint8_t *status);
     int (*vhost_reset_device)(struct vhost_dev *dev);
 
     int (*vhost_new_worker)(struct vhost_dev *dev, uint32_t *worker_id);
@@ -275,8 +281,8 @@ typedef struct VhostOps {
     int (*vhost_scsi_get_abi_version)(struct vhost_dev *dev, int *version);
     int (*vhost_vsock_set_guest_cid)(struct vhost_dev *dev, uint64_t cid);
     int (*vhost_vsock_set_running)(struct vhost_dev *dev, int start);
-    int (*vhost_crypto_create_session)(struct vhost_dev *dev, const void *data,
-                                       uint32_t size, uint64_t *session_id);
+    int (*vhost_crypto_create_session)(struct vhost_dev *dev, void *session,
+                                       uint32_t size);
     int (*vhost_crypto_close_session)(struct vhost_dev *dev,
                                       uint64_t session_id);
 

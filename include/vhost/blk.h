@@ -64,8 +64,8 @@ struct vhost_blk_queue;
  *     the back end takes further regions; 0: 64 MiB
  * @huge_pages: take that memory from huge pages of the default size; the open
  *     fails if there are not enough
- * @config_changed: the device changed its configuration (resized, …); not
- *     called in this version, as no back end is asked to tell yet; or NULL
+ * @config_changed: the device changed its configuration (resized, …), see
+ *     vhost_blk_get_info(); called by vhost_blk_dispatch(); or NULL
  * @lost: the back end is gone, @reason in words; called by
  *     vhost_blk_dispatch(); or NULL
  * @opaque: for the callbacks

@@ -122,8 +122,7 @@ vhost_net_header(const struct vhost_net_packet *packet)
  *     0: 64 MiB
  * @huge_pages: take that memory from huge pages
  * @config_changed: link, MTU or pairs changed, see vhost_net_get_info(); called
- *     by vhost_net_dispatch(); not called in this version, as no back end is
- *     asked to tell yet; or NULL
+ *     by vhost_net_dispatch(); or NULL
  * @lost: the back end is gone, @reason in words; called by
  *     vhost_net_dispatch(); or NULL
  * @opaque: for the callbacks

@@ -184,6 +184,19 @@ vhost_server_new_fd(int fd, struct vhost_server_device *device,
  */
 void vhost_server_free(struct vhost_server *srv);
 
+/** vhost_server_config_changed() - what is served is not what it was
+ * @srv: a server
+ * @errp: why it failed
+ *
+ * The device looks at it again: a block device at the size of its file.  The
+ * front end is told, if it wants to be (VHOST_USER_PROTOCOL_F_BACKEND_REQ and
+ * _CONFIG).
+ *
+ * Return: 0, or the negative errno of looking; then the device is as it was.
+ */
+int vhost_server_config_changed(struct vhost_server *srv,
+                                struct vhost_error **errp);
+
 /** vhost_server_get_fd() - readable when vhost_server_dispatch() has work
  * @srv: a server
  *

@@ -24,6 +24,7 @@
 #include <vhost/log.h>
 #include <vhost/memory.h>
 #include <vhost/notifier.h>
+#include <vhost/request.h>
 #include <vhost/state.h>
 #include <vhost/stream.h>
 #include <vhost/user.h>
@@ -106,6 +107,7 @@ struct vhost_virtqueue {
 };
 
 struct vhost_dev_priv;
+struct vh_upcalls;
 
 /** struct VhostDevConfigOps - told when the device's configuration changes */
 typedef struct VhostDevConfigOps {
@@ -150,7 +152,7 @@ enum vhost_dev_state {
  * @config_ops: see vhost_dev_set_config_notifier()
  * @state: an enum vhost_dev_state
  * @error: why the last call failed; see vhost_dev_get_error()
- * @priv: the library's own
+ * @upcalls, @priv: the library's own
  */
 struct vhost_dev {
     struct vhost_vdev *vdev;
@@ -178,8 +180,9 @@ struct vhost_dev {
     const VhostDevConfigOps *config_ops;
     enum vhost_dev_state state;
     struct vhost_error *error;
+    const struct vh_upcalls *upcalls;
     struct vhost_dev_priv *priv;
-    uint64_t reserved[16];
+    uint64_t reserved[15];
 };
 
 /**
@@ -333,8 +336,9 @@ int vhost_dev_set_config(struct vhost_dev *dev, const uint8_t *data,
  * @dev: before vhost_dev_init()
  * @ops: lent until vhost_dev_cleanup()
  *
- * In this version nothing calls them yet: a vhost-user back end tells of
- * changes on a second channel, which is not offered to it.
+ * Called by vhost_dev_dispatch(), once for however many changes there were,
+ * and may ask for the configuration.  A vhost-user back end tells of changes
+ * if VHOST_USER_PROTOCOL_F_BACKEND_REQ and _CONFIG are in use.
  */
 void vhost_dev_set_config_notifier(struct vhost_dev *dev,
                                    const VhostDevConfigOps *ops);

@@ -114,6 +114,13 @@ int vh_be_get_fd(struct vhost_dev *dev)
     return ops->vhost_get_fd ? ops->vhost_get_fd(dev) : -1;
 }
 
+int vh_be_get_request_fd(struct vhost_dev *dev)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_get_request_fd ? ops->vhost_get_request_fd(dev) : -1;
+}
+
 int vh_be_dispatch(struct vhost_dev *dev)
 {
     const VhostOps *ops = dev->vhost_ops;

@@ -43,6 +43,7 @@ int vh_be_init(struct vhost_dev *dev, void *opaque);
 void vh_be_cleanup(struct vhost_dev *dev);
 int vh_be_sync(struct vhost_dev *dev);
 int vh_be_get_fd(struct vhost_dev *dev); /* -1: none */
+int vh_be_get_request_fd(struct vhost_dev *dev); /* -1: none */
 int vh_be_dispatch(struct vhost_dev *dev);
 bool vh_be_is_connected(struct vhost_dev *dev);
 
@@ -104,5 +105,11 @@ int vh_be_set_device_state_fd(struct vhost_dev *dev,
                               int *reply_fd);
 int vh_be_check_device_state(struct vhost_dev *dev);
 int vh_be_reset_device(struct vhost_dev *dev);
+int vh_be_migration_done(struct vhost_dev *dev, const uint8_t *mac);
+int vh_be_net_set_mtu(struct vhost_dev *dev, uint16_t mtu);
+int vh_be_get_status(struct vhost_dev *dev, uint8_t *status);
+int vh_be_crypto_create_session(struct vhost_dev *dev, void *session,
+                                uint32_t size);
+int vh_be_crypto_close_session(struct vhost_dev *dev, uint64_t session_id);
 
 #endif

@@ -24,6 +24,7 @@ struct vhost_dev_priv {
     int memory;    /* negative errno: dev->mem is older than the map */
     bool told;     /* the owner knows that the back end is gone */
     int epoll_fd;
+    struct vhost_notifier config_news; /* the owner is to hear of */
     unsigned n_ready;        /* queues that vhost_dev_init() has made */
     bool iommu;        /* settled by the start; see iommu.c */
     bool device_iotlb; /* which invalidations are in force */
@@ -142,6 +143,9 @@ void vh_core_log_release(struct vhost_dev *dev);
 int vh_core_log_changed(struct vh_mem_listener *listener, bool on,
                         struct vhost_error **errp);
 const char *vh_core_log_blocker(struct vh_mem_listener *listener);
+
+/* upcall.c */
+extern const struct vh_upcalls vh_core_upcalls;
 
 /* memory.c */
 

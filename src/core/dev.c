@@ -23,6 +23,7 @@
 #include "util/fd.h"
 
 #define FROM_BACKEND UINT32_MAX /* in epoll's data; else: a queue */
+#define FROM_CONFIG (UINT32_MAX - 1)
 #define EVENTS 16
 
 int vh_core_fault(struct vhost_dev *dev, int r)
@@ -79,8 +80,10 @@ static int priv_new(struct vhost_dev *dev)
         return vh_be_fail(dev, -ENOMEM, "malloc", VH_NO_QUEUE, "out of memory");
     }
     dev->priv = priv;
+    dev->upcalls = &vh_core_upcalls;
     priv->dev = dev;
     priv->epoll_fd = -1;
+    priv->config_news.fd = -1;
     pthread_mutex_init(&priv->masking, NULL);
     priv->states = calloc(dev->nvqs, sizeof(*priv->states));
     priv->results = calloc(dev->nvqs, sizeof(*priv->results));
@@ -101,6 +104,7 @@ static void priv_free(struct vhost_dev_priv *priv)
         return;
     }
     vh_fd_close(&priv->epoll_fd);
+    vhost_notifier_cleanup(&priv->config_news);
     pthread_mutex_destroy(&priv->masking);
     free(priv->states);
     free(priv->results);
@@ -151,6 +155,18 @@ static int queues_init(struct vhost_dev *dev, uint32_t busyloop_timeout)
     return r;
 }
 
+static int watch_config(struct vhost_dev *dev)
+{
+    int r = vhost_notifier_init(&dev->priv->config_news, false);
+
+    if (r < 0) {
+        return vh_be_fail(dev, r, "eventfd", VH_NO_QUEUE,
+                          "no eventfd for the configuration: %s",
+                          strerror(-r));
+    }
+    return watch(dev, dev->priv->config_news.fd, FROM_CONFIG);
+}
+
 /* What a back end that has been taken up needs to become a device. */
 static int device_init(struct vhost_dev *dev, uint32_t busyloop_timeout)
 {
@@ -167,6 +183,12 @@ static int device_init(struct vhost_dev *dev, uint32_t busyloop_timeout)
     }
     if (r == 0) {
         r = watch(dev, vh_be_get_fd(dev), FROM_BACKEND);
+    }
+    if (r == 0) {
+        r = watch(dev, vh_be_get_request_fd(dev), FROM_BACKEND);
+    }
+    if (r == 0) {
+        r = watch_config(dev);
     }
     if (r == 0) {
         r = vh_core_memory_attach(dev);
@@ -277,6 +299,16 @@ static void from_queue(struct vhost_dev *dev, unsigned i)
     }
 }
 
+static void tell_config(struct vhost_dev *dev)
+{
+    const VhostDevConfigOps *ops = dev->config_ops;
+
+    if (vhost_notifier_test_and_clear(&dev->priv->config_news) && ops &&
+        ops->vhost_dev_config_notifier) {
+        ops->vhost_dev_config_notifier(dev);
+    }
+}
+
 int vhost_dev_dispatch(struct vhost_dev *hdev)
 {
     struct epoll_event events[EVENTS];
@@ -286,11 +318,12 @@ int vhost_dev_dispatch(struct vhost_dev *hdev)
     n = epoll_wait(hdev->priv->epoll_fd, events, EVENTS, 0);
     for (int i = 0; i < n; i++) {
         if (events[i].data.u32 == FROM_BACKEND) {
-            r = from_backend(hdev);
-        } else {
+            r = r < 0 ? r : from_backend(hdev);
+        } else if (events[i].data.u32 != FROM_CONFIG) {
             from_queue(hdev, events[i].data.u32);
         }
     }
+    tell_config(hdev); /* of what was noted just now, or earlier */
     if (r == 0 && !vh_core_talks(hdev)) {
         /* Another call found out; whoever talks to the back end knows why. */
         r = vh_be_dispatch(hdev);

@@ -176,6 +176,16 @@ static int check_options(struct vh_blk *blk, struct vhost_error **errp)
     return 0;
 }
 
+/* A part of a block at the end can't be addressed. */
+static int round_capacity(struct vh_blk *blk, struct vhost_error **errp)
+{
+    blk->capacity -= blk->capacity % blk->options.block_size;
+    return blk->capacity ? 0
+                         : vh_error(errp, -EINVAL, "open", VH_NO_QUEUE,
+                                    "%s: is empty, and a disk is not",
+                                    blk->path);
+}
+
 static int blk_open(struct vhost_server_device *device,
                     struct vhost_error **errp)
 {
@@ -191,11 +201,9 @@ static int blk_open(struct vhost_server_device *device,
     if (r < 0) {
         return r;
     }
-    /* A part of a block at the end can't be addressed. */
-    blk->capacity -= blk->capacity % blk->options.block_size;
-    if (blk->capacity == 0) {
-        return vh_error(errp, -EINVAL, "open", VH_NO_QUEUE,
-                        "%s: is empty, and a disk is not", blk->path);
+    r = round_capacity(blk, errp);
+    if (r < 0) {
+        return r;
     }
     device->what = blk->path;
     device->n_queues = blk->options.queues;
@@ -277,10 +285,31 @@ static const char *blk_load(struct vhost_server_device *device,
     return len == 0 ? NULL : "a block device has no state";
 }
 
+static int blk_refresh(struct vhost_server_device *device,
+                       struct vhost_error **errp)
+{
+    struct vh_blk *blk = blk_of(device);
+    uint64_t before = blk->capacity;
+    int r;
+
+    if (blk->fd < 0) {
+        return 0; /* null: has no file to look at */
+    }
+    r = check_file(blk, errp);
+    if (r == 0) {
+        r = round_capacity(blk, errp);
+    }
+    if (r < 0) {
+        blk->capacity = before;
+    }
+    return r;
+}
+
 static const struct vh_server_device_ops blk_ops = {
     .open = blk_open,
     .free = blk_free,
     .get_config = blk_get_config,
+    .refresh = blk_refresh,
     .save = blk_save,
     .load = blk_load,
     .queue_start = blk_queue_start,

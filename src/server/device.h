@@ -32,6 +32,13 @@ struct vh_server_device_ops {
      */
     int (*queue_start)(struct vhost_server_device *device,
                        struct vh_squeue *queue);
+    /** @announce: a guest with this address is here now; or NULL */
+    void (*announce)(struct vhost_server_device *device, const uint8_t *mac);
+    /**
+     * @set_mtu: what the guest is told; 0: what the device has; or NULL
+     * Return NULL, or in words why not.
+     */
+    const char *(*set_mtu)(struct vhost_server_device *device, uint64_t mtu);
     /** @save: its state; @body has VH_STATE_BODY_MAX bytes.  Return how many */
     size_t (*save)(const struct vhost_server_device *device, uint8_t *body);
     /**
@@ -40,6 +47,13 @@ struct vh_server_device_ops {
      */
     const char *(*load)(struct vhost_server_device *device, const uint8_t *body,
                         size_t len);
+    /**
+     * @refresh: look again at what it serves; or NULL
+     * Return 0, or a negative errno, in words; then it is as it was.
+     */
+    int (*refresh)(struct vhost_server_device *device,
+                   struct vhost_error **errp);
+
     /** @reset: forget what a driver has told; no queue runs; or NULL */
     void (*reset)(struct vhost_server_device *device);
     /**
@@ -99,6 +113,7 @@ struct vhost_server_device {
     const struct vh_server_input_ops *input; /* NULL: no queue is fed */
     uint16_t type;                           /* VIRTIO_ID_… */
     uint64_t features;                       /* of its type; set by open */
+    uint64_t protocol;                       /* protocol features, likewise */
     unsigned n_queues;
     unsigned n_queues_told; /* what GET_QUEUE_NUM answers */
     uint32_t queue_size_max;

@@ -21,7 +21,7 @@ typedef int vh_handler_fn(struct vhost_server *srv, struct vh_msg *msg,
 vh_handler_fn vh_on_get_features, vh_on_set_features, vh_on_set_owner,
     vh_on_reset_owner, vh_on_get_protocol_features, vh_on_set_protocol_features,
     vh_on_get_queue_num, vh_on_get_config, vh_on_set_config, vh_on_set_status,
-    vh_on_get_status, vh_on_reset_device;
+    vh_on_get_status, vh_on_reset_device, vh_on_send_rarp, vh_on_net_set_mtu;
 
 /* on-log.c */
 vh_handler_fn vh_on_set_log_base, vh_on_set_log_fd;
@@ -40,5 +40,8 @@ vh_handler_fn vh_on_postcopy_advise, vh_on_postcopy_listen, vh_on_postcopy_end;
 vh_handler_fn vh_on_set_vring_num, vh_on_set_vring_addr, vh_on_set_vring_base,
     vh_on_get_vring_base, vh_on_set_vring_kick, vh_on_set_vring_call,
     vh_on_set_vring_err, vh_on_set_vring_enable;
+
+/* upcall.c */
+vh_handler_fn vh_on_set_backend_req_fd;
 
 #endif

@@ -54,18 +54,21 @@ uint64_t vh_server_features(const struct vhost_server *srv)
     | VH_PF(MQ) \
     | VH_PF(LOG_SHMFD) \
     | VH_PF(REPLY_ACK) \
+    | VH_PF(BACKEND_REQ) \
     | VH_PF(PAGEFAULT) \
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \
     | VH_PF(RESET_DEVICE) \
-    | VH_PF(DEVICE_STATE))
+    | VH_PF(DEVICE_STATE) \
+    | VH_PF(GPA_ADDRESSES))
 /* clang-format on */
 
 uint64_t vh_server_protocol_features(const struct vhost_server *srv)
 {
-    return vh_protocol_features_usable(IMPLEMENTED &
-                                       ~srv->options.hide_protocol_features);
+    return vh_protocol_features_usable(
+        (IMPLEMENTED | srv->device->protocol) &
+        ~srv->options.hide_protocol_features);
 }
 
 int vh_server_watch(struct vhost_server *srv, int fd, enum vh_server_event kind,

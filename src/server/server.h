@@ -37,6 +37,7 @@
 
 /* One front end. */
 struct vh_session {
+    struct vh_sock *side; /* for requests of ours; or NULL */
     struct vh_sock *sock; /* NULL: there is none */
     uint64_t features;    /* acknowledged by the driver */
     uint64_t protocol;    /* acknowledged by the front end */
@@ -131,6 +132,9 @@ void vh_session_dispatch(struct vhost_server *srv);
 
 /** vh_session_end() - stop the queues, let go of the memory, hang up */
 void vh_session_end(struct vhost_server *srv, const char *why);
+
+/** vh_server_close_side() - no more requests of ours */
+void vh_server_close_side(struct vhost_server *srv);
 
 /** vh_server_stop_queues() - all of them, their requests finished */
 void vh_server_stop_queues(struct vhost_server *srv);

@@ -46,6 +46,7 @@ static const struct handler {
     [VH_SET_VRING_ENABLE]      = { vh_on_set_vring_enable,      false },
     [VH_GET_CONFIG]            = { vh_on_get_config,            true  },
     [VH_SET_CONFIG]            = { vh_on_set_config,            false },
+    [VH_SET_BACKEND_REQ_FD]    = { vh_on_set_backend_req_fd,    false },
     [VH_POSTCOPY_ADVISE]       = { vh_on_postcopy_advise,       true  },
     [VH_POSTCOPY_LISTEN]       = { vh_on_postcopy_listen,       false },
     [VH_POSTCOPY_END]          = { vh_on_postcopy_end,          false },
@@ -54,6 +55,8 @@ static const struct handler {
     [VH_REM_MEM_REG]           = { vh_on_rem_mem_reg,           false },
     [VH_SET_STATUS]            = { vh_on_set_status,            false },
     [VH_GET_STATUS]            = { vh_on_get_status,            true  },
+    [VH_SEND_RARP]             = { vh_on_send_rarp,             false },
+    [VH_NET_SET_MTU]           = { vh_on_net_set_mtu,           false },
     [VH_RESET_DEVICE]          = { vh_on_reset_device,          false },
     [VH_SET_DEVICE_STATE_FD]   = { vh_on_set_device_state_fd,   true  },
     [VH_CHECK_DEVICE_STATE]    = { vh_on_check_device_state,    true  },
@@ -80,6 +83,9 @@ int vh_session_begin(struct vhost_server *srv, int fd)
     };
     vh_faults_rewind(&srv->faults);
     vh_server_reset_device(srv);
+    if (srv->device->ops->set_mtu) {
+        srv->device->ops->set_mtu(srv->device, 0);
+    }
     vh_server_log(srv, "a front end has connected");
     return 0;
 }
@@ -95,6 +101,7 @@ void vh_session_end(struct vhost_server *srv, const char *why)
     }
     vh_server_reset_device(srv);
     vh_server_postcopy_end(srv);
+    vh_server_close_side(srv);
     vh_memory_clear(&srv->memory);
     vh_slog_unset(&srv->log);
     vh_squeue_set_bell(&srv->log_bell, -1);

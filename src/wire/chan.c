@@ -38,6 +38,9 @@ struct vh_chan {
     struct vh_chan_stats stats;
     struct vh_due_list due;
     bool waiting; /* inside vh_chan_wait() */
+    int side_fd;  /* to read as well; -1: none */
+    vh_chan_side_fn *side;
+    void *side_arg;
     unsigned patience_ms;
     int64_t deadline;
     int fault;
@@ -220,6 +223,7 @@ int vh_chan_new(struct vh_chan **chanp, int fd,
         return r;
     }
     chan->options = *options;
+    chan->side_fd = -1;
     *chanp = chan;
     return 0;
 }
@@ -327,20 +331,44 @@ static bool is_busy(const struct vh_chan *chan)
     return is_due(chan) || vh_sock_wants_send(chan->sock);
 }
 
+void vh_chan_set_side(struct vh_chan *chan, int fd, vh_chan_side_fn *serve,
+                      void *arg)
+{
+    chan->side_fd = fd;
+    chan->side = serve;
+    chan->side_arg = arg;
+}
+
+/* Serve what came on the other fd.  Return: 0 or the fault. */
+static int serve_side(struct vh_chan *chan)
+{
+    int r = chan->side_fd >= 0 ? chan->side(chan->side_arg, &chan->error) : 0;
+
+    return r < 0 ? end_chan(chan, r) : 0;
+}
+
 /* Return: events that poll(2) saw, 0 none, or the fault. */
 static int poll_once(struct vh_chan *chan)
 {
-    struct pollfd pfd = { .fd = vh_sock_fd(chan->sock) };
+    struct pollfd pfds[] = { { .fd = vh_sock_fd(chan->sock) },
+                             { .fd = chan->side_fd, .events = POLLIN } };
     int n;
 
-    pfd.events = (short)((is_due(chan) ? POLLIN : 0) |
-                         (vh_sock_wants_send(chan->sock) ? POLLOUT : 0));
+    pfds[0].events = (short)((is_due(chan) ? POLLIN : 0) |
+                             (vh_sock_wants_send(chan->sock) ? POLLOUT : 0));
     chan->stats.poll_calls++;
-    n = poll(&pfd, 1, vh_deadline_left_ms(chan->deadline));
+    n = poll(pfds, 2, vh_deadline_left_ms(chan->deadline));
     if (n < 0 && errno != EINTR) {
         return fault_socket(chan, -errno, "poll", NULL);
     }
-    return n > 0 ? pfd.revents : 0;
+    if (n > 0 && pfds[1].revents) {
+        int r = serve_side(chan);
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    return n > 0 ? pfds[0].revents : 0;
 }
 
 /*
@@ -438,8 +466,8 @@ int vh_chan_dispatch(struct vh_chan *chan, struct vhost_error **errp)
             r = receive_one(chan);
         } while (r > 0);
     }
-    if (!chan->fault) {
-        send_queued(chan); /* what done() has posted */
+    if (!chan->fault && serve_side(chan) == 0) {
+        send_queued(chan); /* what was posted meanwhile */
     }
     return chan->fault ? report_fault(chan, errp) : 0;
 }

@@ -126,6 +126,23 @@ int vh_chan_call(struct vh_chan *chan, const struct vh_msg *msg,
  */
 int vh_chan_dispatch(struct vh_chan *chan, struct vhost_error **errp);
 
+/**
+ * vh_chan_side_fn - something came on another fd, while the channel waits
+ * @arg: as set
+ *
+ * Must not call into the channel, except vh_chan_post() and
+ * vh_chan_set_side().  Return 0, or a negative errno, with words, that ends
+ * the channel.
+ */
+typedef int vh_chan_side_fn(void *arg, struct vhost_error **errp);
+
+/** vh_chan_set_side() - read another fd while waiting, and at dispatch
+ * @fd: lent; -1: none any more
+ * @serve: called when it is readable
+ */
+void vh_chan_set_side(struct vh_chan *chan, int fd, vh_chan_side_fn *serve,
+                      void *arg);
+
 /** vh_chan_hurry() - from now on every answer has the short deadline */
 void vh_chan_hurry(struct vh_chan *chan);
 

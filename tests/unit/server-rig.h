@@ -34,13 +34,17 @@
     | VH_PF(MQ) \
     | VH_PF(LOG_SHMFD) \
     | VH_PF(REPLY_ACK) \
+    | VH_PF(BACKEND_REQ) \
     | VH_PF(PAGEFAULT) \
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \
     | VH_PF(RESET_DEVICE) \
-    | VH_PF(DEVICE_STATE))
+    | VH_PF(DEVICE_STATE) \
+    | VH_PF(GPA_ADDRESSES))
 /* clang-format on */
+/* Rings are described by user addresses, which are not those of the guest. */
+#define RIG_ACKED (RIG_PROTOCOL & ~VH_PF(GPA_ADDRESSES))
 #define RIG_VERSION_1 (UINT64_C(1) << 32)
 
 struct rig {
@@ -263,7 +267,7 @@ static inline void rig_negotiate(struct rig *rig, uint64_t features)
 
     rig_get(rig, VH_GET_FEATURES);
     rig_get(rig, VH_GET_PROTOCOL_FEATURES);
-    vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, RIG_PROTOCOL);
+    vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, RIG_ACKED);
     rig_say(rig, &msg);
     vh_msg_init(&msg, VH_SET_OWNER);
     assert_int_equal(rig_do(rig, &msg), 0);

@@ -19,12 +19,17 @@
     | VH_PF(MQ) \
     | VH_PF(LOG_SHMFD) \
     | VH_PF(REPLY_ACK) \
+    | VH_PF(BACKEND_REQ) \
     | VH_PF(PAGEFAULT) \
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \
     | VH_PF(RESET_DEVICE) \
-    | VH_PF(DEVICE_STATE))
+    | VH_PF(DEVICE_STATE) \
+    | VH_PF(RARP) \
+    | VH_PF(NET_MTU) \
+    | VH_PF(CROSS_ENDIAN) \
+    | VH_PF(GPA_ADDRESSES))
 /* clang-format on */
 
 static const struct peer full = {

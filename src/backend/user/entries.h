@@ -45,6 +45,14 @@ unsigned vh_user_memslots_limit(struct vhost_dev *dev);
 int vh_user_set_mem_table(struct vhost_dev *dev, struct vhost_memory *mem);
 void vh_user_forget_mem(struct vhost_user *user);
 
+/* upcall.c */
+int vh_user_get_request_fd(struct vhost_dev *dev);
+/* The second channel: made and sent, sent for good, closed, served. */
+int vh_user_open_side(struct vhost_user *user, struct vhost_error **errp);
+void vh_user_side_is_sent(struct vhost_user *user);
+void vh_user_close_side(struct vhost_user *user);
+int vh_user_serve(void *user, struct vhost_error **errp);
+
 /* state.c */
 bool vh_user_supports_device_state(struct vhost_dev *dev);
 int vh_user_set_device_state_fd(struct vhost_dev *dev,
@@ -57,6 +65,16 @@ int vh_user_check_device_state(struct vhost_dev *dev);
 int vh_user_set_log_base(struct vhost_dev *dev, uint64_t base,
                          struct vhost_log *log);
 bool vh_user_requires_shm_log(struct vhost_dev *dev);
+
+/* device.c */
+int vh_user_migration_done(struct vhost_dev *dev, const uint8_t *mac);
+int vh_user_net_set_mtu(struct vhost_dev *dev, uint16_t mtu);
+int vh_user_get_status(struct vhost_dev *dev, uint8_t *status);
+int vh_user_set_vring_endian(struct vhost_dev *dev,
+                             struct vhost_vring_state *s);
+int vh_user_crypto_create_session(struct vhost_dev *dev, void *session,
+                                  uint32_t size);
+int vh_user_crypto_close_session(struct vhost_dev *dev, uint64_t session_id);
 
 /* config.c */
 int vh_user_get_config(struct vhost_dev *dev, uint8_t *config, uint32_t len);

@@ -29,12 +29,22 @@
     | VH_PF(MQ) \
     | VH_PF(LOG_SHMFD) \
     | VH_PF(REPLY_ACK) \
+    | VH_PF(BACKEND_REQ) \
     | VH_PF(PAGEFAULT) \
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \
     | VH_PF(RESET_DEVICE) \
-    | VH_PF(DEVICE_STATE))
+    | VH_PF(DEVICE_STATE) \
+    | VH_PF(RARP) \
+    | VH_PF(NET_MTU) \
+    | VH_PF(CROSS_ENDIAN) \
+    | VH_PF(GPA_ADDRESSES))
+
+/* Implemented, but not for everybody. */
+#define ON_REQUEST (0 \
+    | VH_PF(CRYPTO_SESSION) \
+    | VH_PF(XEN_MMAP))
 /* clang-format on */
 
 static const char spec_prefix[] = "VHOST_USER_PROTOCOL_F_";
@@ -101,6 +111,17 @@ static int get_features(struct vhost_user *user, struct vhost_error **errp)
     return r;
 }
 
+static uint64_t acceptable(const struct vhost_user *user)
+{
+    const struct vhost_user_options *o = &user->options;
+    uint64_t features = IMPLEMENTED | (ON_REQUEST & (o->extra | o->required));
+
+    if (o->host_addresses) {
+        features &= ~VH_PF(GPA_ADDRESSES);
+    }
+    return features & ~o->forbidden;
+}
+
 static int get_protocol_features(struct vhost_user *user,
                                  struct vhost_error **errp)
 {
@@ -112,8 +133,12 @@ static int get_protocol_features(struct vhost_user *user,
     r = vh_user_call(user, &msg, VH_NO_QUEUE, &reply, errp);
     if (r == 0) {
         user->protocol_offered = reply.payload.u64;
-        user->protocol = vh_protocol_features_usable(
-            reply.payload.u64 & IMPLEMENTED & ~user->options.forbidden);
+        user->protocol =
+            vh_protocol_features_usable(reply.payload.u64 & acceptable(user));
+        if (vh_user_has(user, VH_PF_XEN_MMAP)) {
+            /* Grants and foreign pages fault nowhere. */
+            user->protocol &= ~VH_PF(PAGEFAULT);
+        }
     }
     return r;
 }
@@ -163,8 +188,12 @@ static int set_protocol_features(struct vhost_user *user, struct number *queues,
     if (r == 0 && vh_user_has(user, VH_PF_CONFIGURE_MEM_SLOTS)) {
         r = post_get(user, VH_GET_MAX_MEM_SLOTS, slots, errp);
     }
+    if (r == 0) {
+        r = vh_user_open_side(user, errp);
+    }
     /* Even then: what was posted answers into this frame's callers. */
     waited = vh_user_wait(user, errp);
+    vh_user_side_is_sent(user);
     return r < 0 ? r : waited;
 }
 

@@ -440,6 +440,7 @@ void vh_user_disconnect(struct vhost_user *user)
 
     vh_chan_free(user->chan);
     user->chan = NULL;
+    vh_user_close_side(user);
     while ((p = TAILQ_FIRST(&user->foreign)) != NULL) {
         TAILQ_REMOVE(&user->foreign, p, entry);
         free_post(p);

@@ -49,6 +49,18 @@ static int copy_options(struct vhost_user_options *to,
     return 0;
 }
 
+/* Recursive: what a request of the back end leads to may post, from inside the
+ * call that waits. */
+static void init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attr;
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+}
+
 static struct vhost_user *user_alloc(const struct vhost_user_options *options,
                                      struct vhost_error **errp)
 {
@@ -58,7 +70,8 @@ static struct vhost_user *user_alloc(const struct vhost_user_options *options,
         vh_error(errp, -ENOMEM, "malloc", VH_NO_QUEUE, "out of memory");
         return NULL;
     }
-    pthread_mutex_init(&user->lock, NULL);
+    init_lock(&user->lock);
+    user->side_peer_fd = -1;
     user->socket_fd = -1;
     user->listen_fd = -1;
     TAILQ_INIT(&user->foreign);
@@ -320,6 +333,7 @@ const VhostOps user_ops = {
     .vhost_backend_cleanup = user_cleanup,
     .vhost_sync = vh_user_sync,
     .vhost_get_fd = user_get_fd,
+    .vhost_get_request_fd = vh_user_get_request_fd,
     .vhost_dispatch = vh_user_dispatch,
     .vhost_is_connected = user_is_connected,
     .vhost_backend_memslots_limit = vh_user_memslots_limit,
@@ -346,6 +360,12 @@ const VhostOps user_ops = {
     .vhost_reset_device = vh_user_reset_device,
     .vhost_get_config = vh_user_get_config,
     .vhost_set_config = vh_user_set_config,
+    .vhost_get_status = vh_user_get_status,
+    .vhost_set_vring_endian = vh_user_set_vring_endian,
+    .vhost_migration_done = vh_user_migration_done,
+    .vhost_net_set_mtu = vh_user_net_set_mtu,
+    .vhost_crypto_create_session = vh_user_crypto_create_session,
+    .vhost_crypto_close_session = vh_user_crypto_close_session,
     .vhost_supports_device_state = vh_user_supports_device_state,
     .vhost_set_device_state_fd = vh_user_set_device_state_fd,
     .vhost_check_device_state = vh_user_check_device_state,

@@ -32,6 +32,7 @@
 #define VH_STATUS_FEATURES_OK 8u
 
 struct vh_postcopy;
+struct vh_sock;
 struct vh_user_post;
 
 /** struct vhost_user - a back end behind a socket
@@ -54,6 +55,9 @@ struct vh_user_post;
  * @control: the thread that last asked for what only one may ask for
  * @foreign: posts of other threads, until they sync
  * @refusal: the first one that the control thread has not heard of
+ * @side: the second channel, for requests of the back end; NULL: none,
+ *     or the back end has closed it
+ * @side_peer_fd: its other end, until that is sent; or -1
  * @postcopy: page faults of the back end; NULL: none are to be heard of
  * @listening: memory comes with faults, and is answered with addresses
  * @mem: the regions that the back end has, if it has slots
@@ -87,6 +91,9 @@ struct vhost_user {
     TAILQ_HEAD(, vh_user_post) foreign;
     struct vhost_error *refusal;
 
+    struct vh_sock *side;
+    int side_peer_fd;
+
     struct vh_postcopy *postcopy;
     bool listening;
 
@@ -105,6 +112,14 @@ void vh_user_hurry(struct vhost_user *user);
 
 /* negotiate.c: fills in what the two sides can do */
 int vh_user_negotiate(struct vhost_user *user, struct vhost_error **errp);
+
+/* What a back end is told as the user address of a section. */
+static inline uint64_t
+vh_user_section_addr(const struct vhost_user *user,
+                     const struct vhost_memory_section *s)
+{
+    return user->options.host_addresses ? (uint64_t)(uintptr_t)s->hva : s->gpa;
+}
 
 static inline bool vh_user_has(const struct vhost_user *user, unsigned bit)
 {
