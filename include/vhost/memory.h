@@ -56,6 +56,9 @@ struct vhost_memory_map;
  * @flags: VHOST_MEMORY_READ_ONLY, _PRIVATE, _NO_MERGE, _DEVICE
  * @fd_offset: where in the file @hva begins
  * @page_size: of the backing file, in bytes; a power of two; 0 means 4096
+ * @xen_flags: for VHOST_USER_PROTOCOL_F_XEN_MMAP only: bit 0 foreign memory,
+ *     bit 1 grants, bit 8 not to be mapped in advance
+ * @xen_domid: the domain that it belongs to
  * @release: called once no back end can touch the section any more, or NULL
  * @opaque: for @release
  */
@@ -67,9 +70,11 @@ struct vhost_memory_section {
     uint32_t flags;
     uint64_t fd_offset;
     uint64_t page_size;
+    uint32_t xen_flags;
+    uint32_t xen_domid;
     void (*release)(void *opaque);
     void *opaque;
-    uint64_t reserved[4];
+    uint64_t reserved[3];
 };
 
 /** vhost_memory_map_new() - an empty map

@@ -44,6 +44,13 @@ struct vhost_user;
  *     file is not
  * @required: protocol features that the back end must have, as bits
  * @forbidden: protocol features not to use, as bits
+ * @extra: protocol features that are used only if asked for, here or in
+ *     @required, as bits: VHOST_USER_PROTOCOL_F_CRYPTO_SESSION, see
+ *     vhost_dev_create_crypto_session(), and _XEN_MMAP: memory is described as
+ *     Xen has it, see struct vhost_memory_section
+ * @host_addresses: tell the back end the addresses of this process where it is
+ *     told user addresses, and not guest-physical ones; for back ends that
+ *     insist.  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES is not used then
  */
 struct vhost_user_options {
     size_t size;
@@ -53,6 +60,8 @@ struct vhost_user_options {
     bool listen;
     uint64_t required;
     uint64_t forbidden;
+    uint64_t extra;
+    bool host_addresses;
 };
 
 /**

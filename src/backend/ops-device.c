@@ -49,3 +49,54 @@ int vh_be_reset_device(struct vhost_dev *dev)
                ? vh_be_done(dev, "RESET_DEVICE", ops->vhost_reset_device(dev))
                : vh_be_absent(dev, -ENOSYS, "RESET_DEVICE");
 }
+
+int vh_be_migration_done(struct vhost_dev *dev, const uint8_t *mac)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_migration_done
+               ? vh_be_done(dev, "SEND_RARP",
+                            ops->vhost_migration_done(dev, mac))
+               : 0;
+}
+
+int vh_be_net_set_mtu(struct vhost_dev *dev, uint16_t mtu)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_net_set_mtu ? vh_be_done(dev, "NET_SET_MTU",
+                                               ops->vhost_net_set_mtu(dev, mtu))
+                                  : 0;
+}
+
+int vh_be_get_status(struct vhost_dev *dev, uint8_t *status)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_get_status
+               ? vh_be_done(dev, "GET_STATUS",
+                            ops->vhost_get_status(dev, status))
+               : vh_be_absent(dev, -ENOSYS, "GET_STATUS");
+}
+
+int vh_be_crypto_create_session(struct vhost_dev *dev, void *session,
+                                uint32_t size)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_crypto_create_session
+               ? vh_be_done(
+                     dev, "CREATE_CRYPTO_SESSION",
+                     ops->vhost_crypto_create_session(dev, session, size))
+               : vh_be_absent(dev, -ENOSYS, "CREATE_CRYPTO_SESSION");
+}
+
+int vh_be_crypto_close_session(struct vhost_dev *dev, uint64_t session_id)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_crypto_close_session
+               ? vh_be_done(dev, "CLOSE_CRYPTO_SESSION",
+                            ops->vhost_crypto_close_session(dev, session_id))
+               : vh_be_absent(dev, -ENOSYS, "CLOSE_CRYPTO_SESSION");
+}

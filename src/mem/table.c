@@ -87,7 +87,8 @@ static bool same_backing(const struct vhost_memory_section *a,
 {
     uint64_t distance = b->gpa - a->gpa;
 
-    return a->fd == b->fd &&
+    return a->fd == b->fd && a->xen_flags == b->xen_flags &&
+           a->xen_domid == b->xen_domid &&
            (uint64_t)(uintptr_t)b->hva - (uint64_t)(uintptr_t)a->hva ==
                distance &&
            (a->fd < 0 || b->fd_offset - a->fd_offset == distance);
@@ -185,7 +186,8 @@ static bool same_entry(const struct vhost_memory_section *a,
                        const struct vhost_memory_section *b)
 {
     return a->gpa == b->gpa && a->size == b->size && a->hva == b->hva &&
-           a->fd == b->fd && a->fd_offset == b->fd_offset;
+           a->fd == b->fd && a->fd_offset == b->fd_offset &&
+           a->xen_flags == b->xen_flags && a->xen_domid == b->xen_domid;
 }
 
 bool vh_mem_table_same(const struct vhost_memory_section *a, size_t na,

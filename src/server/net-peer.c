@@ -158,6 +158,13 @@ static void send_to_tap(struct vh_net *net, struct vh_squeue *q,
     }
 }
 
+static void announce_to_tap(struct vh_net *net, const void *frame, size_t len)
+{
+    if (!net->gone) {
+        (void)!write(net->pairs[0].fd, frame, len); /* as a wire does */
+    }
+}
+
 static bool receive_from_tap(struct vh_net *net, struct vh_squeue *q)
 {
     struct vh_net_pair *pair = pair_of(net, q);
@@ -266,11 +273,13 @@ static int open_tap(struct vh_net *net, const char *name,
 static const struct vh_net_peer peers[] = {
     /* clang-format off */
     { "tap:", open_tap, send_to_tap, receive_from_tap, rearrange_tap,
-      flush_tap },
-    { "loop:", open_plain, send_back, receive_none, no_change, no_change },
-    { "null:", open_plain, send_nowhere, receive_none, no_change, no_change },
+      flush_tap, announce_to_tap },
+    { "loop:", open_plain, send_back, receive_none, no_change, no_change,
+      NULL },
+    { "null:", open_plain, send_nowhere, receive_none, no_change, no_change,
+      NULL },
     { "source:", open_source, send_nowhere, receive_pattern, no_change,
-      no_change },
+      no_change, NULL },
     /* clang-format on */
 };
 

@@ -165,7 +165,7 @@ static void net_get_config(struct vhost_server_device *device, uint8_t *config,
     struct virtio_net_config c = {
         .status = htole16(VIRTIO_NET_S_LINK_UP),
         .max_virtqueue_pairs = htole16((uint16_t)net->options.pairs),
-        .mtu = htole16(net->options.mtu),
+        .mtu = htole16(net->mtu ? net->mtu : net->options.mtu),
         .speed = htole32(SPEED_UNKNOWN),
         .duplex = UINT8_MAX,
     };
@@ -370,6 +370,8 @@ static const struct vh_server_device_ops net_ops = {
     .open = net_open,
     .free = net_free,
     .get_config = net_get_config,
+    .announce = vh_net_announce,
+    .set_mtu = vh_net_set_mtu,
     .save = net_save,
     .load = net_load,
     .queue_start = net_queue_start,
@@ -406,6 +408,7 @@ vhost_server_net(const char *peer,
     }
     net->device.ops = &net_ops;
     net->device.type = VIRTIO_ID_NET;
+    net->device.protocol = VH_PF(RARP) | VH_PF(NET_MTU);
     net->device.input = &net_input_ops;
     net->device.event_fd = -1;
     if (options) {

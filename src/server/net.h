@@ -7,6 +7,7 @@
  *   net-tap.c       a tap of this host
  *   net-receive.c   frames into the driver's buffers
  *   net-control.c   commands of the control queue
+ *   net-announce.c  what the front end says of it
  */
 #ifndef VH_SERVER_NET_H
 #define VH_SERVER_NET_H
@@ -74,6 +75,8 @@ struct vh_net_peer {
     void (*rearrange)(struct vh_net *net);
     /** @flush: forget frames of before */
     void (*flush)(struct vh_net *net);
+    /** @announce: a frame of ours, header first; NULL: nobody is there */
+    void (*announce)(struct vh_net *net, const void *frame, size_t len);
 };
 
 struct vh_net {
@@ -85,6 +88,7 @@ struct vh_net {
     uint8_t mac[6];      /* as the driver has set it */
     uint64_t negotiated; /* when a queue started last */
     unsigned pairs_told; /* by the control queue; 0: nothing */
+    uint16_t mtu;        /* told by the front end; 0: nothing */
     bool gone;           /* the tap was deleted */
     uint8_t *pattern;    /* of a source */
 };
@@ -123,5 +127,9 @@ enum vh_net_received vh_net_receive(struct vh_net *net, struct vh_squeue *q,
 /** vh_net_control() - a command; as vh_server_device_ops.serve() */
 const char *vh_net_control(struct vh_net *net, struct vh_squeue *q,
                            struct vh_chain *chain);
+
+/** vh_net_announce(), vh_net_set_mtu() - see struct vh_server_device_ops */
+void vh_net_announce(struct vhost_server_device *device, const uint8_t *mac);
+const char *vh_net_set_mtu(struct vhost_server_device *device, uint64_t mtu);
 
 #endif

@@ -175,3 +175,20 @@ int vh_on_reset_device(struct vhost_server *srv, struct vh_msg *msg,
     srv->session.refused = false;
     return 0;
 }
+
+/* Without acknowledgement: what can be done for the guest is done. */
+int vh_on_send_rarp(struct vhost_server *srv, struct vh_msg *msg,
+                    struct vh_msg *reply)
+{
+    (void)reply;
+    srv->device->ops->announce(srv->device, msg->payload.raw);
+    return 0;
+}
+
+int vh_on_net_set_mtu(struct vhost_server *srv, struct vh_msg *msg,
+                      struct vh_msg *reply)
+{
+    (void)reply;
+    srv->session.why = srv->device->ops->set_mtu(srv->device, msg->payload.u64);
+    return srv->session.why ? -EINVAL : 0;
+}

@@ -64,16 +64,29 @@ static void empty_eventfd(int fd)
     }
 }
 
+/* By guest-physical addresses if both sides have said so. */
+static void *find_area(const struct vh_squeue *q, uint64_t addr, uint64_t size)
+{
+    struct vh_memory *memory = &q->srv->memory;
+    uint64_t len = 0;
+    void *area;
+
+    if (!vh_server_has(q->srv, VH_PF_GPA_ADDRESSES)) {
+        return vh_memory_by_user_addr(memory, addr, size);
+    }
+    area = vh_memory_translate(memory, addr, size, &len);
+    return area && len == size ? area : NULL;
+}
+
 /* Where the three areas are; false if one is not in the memory. */
 static bool find_areas(const struct vh_squeue *q,
                        struct vh_devring_config *config)
 {
     struct vh_ring_sizes sizes = vh_ring_sizes(q->size, config->features);
-    const struct vh_memory *memory = &q->srv->memory;
 
-    config->desc = vh_memory_by_user_addr(memory, q->desc, sizes.desc);
-    config->driver = vh_memory_by_user_addr(memory, q->avail, sizes.driver);
-    config->device = vh_memory_by_user_addr(memory, q->used, sizes.device);
+    config->desc = find_area(q, q->desc, sizes.desc);
+    config->driver = find_area(q, q->avail, sizes.driver);
+    config->device = find_area(q, q->used, sizes.device);
     return config->desc && config->driver && config->device;
 }
 

@@ -337,7 +337,7 @@ static void test_a_ring_may_be_enabled_before_the_features_are_set(void **state)
     struct vh_msg msg;
 
     rig_serve(rig, NULL, NULL, NULL);
-    vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, RIG_PROTOCOL);
+    vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, RIG_ACKED);
     rig_say(rig, &msg);
     assert_int_equal(rig_do_state(rig, VH_SET_VRING_ENABLE, 0, 1), 0);
 }

@@ -246,12 +246,42 @@ static void test_frames_come_to_the_pairs_in_use(void **state)
     }
 }
 
+/* RFC 903: who am I?  Nobody answers, but switches learn who asks. */
+static void test_a_guest_that_has_moved_is_announced(void **state)
+{
+    static const uint8_t want[60] = {
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 1, 2, 3, 0x80, 0x35,
+        0,    1,    8,    0,    6,    4,    0, 3, 2, 0, 0, 1, 2,    3,
+        0,    0,    0,    0,    2,    0,    0, 1, 2, 3, 0, 0, 0,    0,
+    };
+    struct net *n = tap_serve(state, 1, PLAIN);
+    struct sockaddr_ll at = { .sll_family = AF_PACKET,
+                              .sll_protocol = htons(ETH_P_RARP),
+                              .sll_ifindex = (int)if_nametoindex("t0") };
+    int sniff = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_RARP));
+    struct pollfd pfd = { .fd = sniff, .events = POLLIN };
+    uint8_t frame[100];
+    struct vh_msg msg;
+
+    assert_int_equal(bind(sniff, (struct sockaddr *)&at, sizeof(at)), 0);
+    vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, RIG_ACKED | VH_PF(RARP));
+    rig_say(&n->rig, &msg);
+    vh_msg_init_u64(&msg, VH_SEND_RARP, 0);
+    memcpy(&msg.payload, want + 6, 6);
+    assert_int_equal(rig_do(&n->rig, &msg), 0);
+    assert_int_equal(poll(&pfd, 1, WAIT_MS), 1);
+    assert_int_equal(recv(sniff, frame, sizeof(frame), 0), sizeof(want));
+    assert_memory_equal(frame, want, sizeof(want));
+    close(sniff);
+}
+
 int main(void)
 {
 #define TEST(name) \
     cmocka_unit_test_setup_teardown(name, net_set_up, tap_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_frames_go_both_ways),
+        TEST(test_a_guest_that_has_moved_is_announced),
         TEST(test_frames_wait_for_room),
         TEST(test_a_frame_wakes_one_who_has_room),
         TEST(test_a_reset_forgets_frames),

@@ -31,13 +31,15 @@ uint64_t vh_user_iotlb_hidden(const struct vhost_user *user)
 static int to_user_addr(struct vhost_dev *dev,
                         const struct vhost_iotlb_msg *msg, uint64_t *addrp)
 {
+    const struct vhost_user *user = dev->opaque;
+
     for (int i = 0; i < dev->n_mem_sections; i++) {
         const struct vhost_memory_section *s = &dev->mem_sections[i];
         uint64_t hva = (uint64_t)(uintptr_t)s->hva;
 
         if (msg->uaddr >= hva && msg->uaddr - hva < s->size &&
             msg->size <= s->size - (msg->uaddr - hva)) {
-            *addrp = s->gpa + (msg->uaddr - hva);
+            *addrp = vh_user_section_addr(user, s) + (msg->uaddr - hva);
             return 0;
         }
     }

@@ -15,7 +15,9 @@
  *
  * The user address of a region is its guest-physical address: a back end
  * needs it only to translate the ring addresses, which are guest-physical
- * too (queue.c).
+ * too (queue.c).  That is what GPA_ADDRESSES makes a rule; back ends without
+ * it hold whatever they are told for user addresses.  Only an owner who asks
+ * for it has the addresses of this process told.
  *
  * In postcopy each request is answered by the same with the back end's own
  * addresses, and these answers together by a word of ours: from then on it may
@@ -33,14 +35,25 @@
 #include "util/atomic.h"
 #include "util/error.h"
 
-static struct vh_mem_region region_of(const struct vhost_memory_section *s)
+/* Another region behind what the message has, in the layout of the peer. */
+static void add_region(const struct vhost_user *user, struct vh_msg *msg,
+                       const struct vhost_memory_section *s)
 {
-    return (struct vh_mem_region){
-        .gpa = s->gpa,
-        .size = s->size,
-        .user_addr = s->gpa,
-        .mmap_offset = s->fd_offset,
+    struct vh_mem_region_xen region = {
+        .region = {
+            .gpa = s->gpa,
+            .size = s->size,
+            .user_addr = vh_user_section_addr(user, s),
+            .mmap_offset = s->fd_offset,
+        },
+        .flags = s->xen_flags,
+        .domid = s->xen_domid,
     };
+    uint32_t size = vh_user_has(user, VH_PF_XEN_MMAP) ? sizeof(region)
+                                                      : sizeof(region.region);
+
+    memcpy(msg->payload.raw + msg->size, &region, size);
+    msg->size += size;
 }
 
 void vh_user_forget_mem(struct vhost_user *user)
@@ -125,9 +138,9 @@ static int post_slot(const struct change *change, uint32_t request,
     struct vh_msg msg;
 
     vh_msg_init(&msg, request);
-    msg.size = sizeof(msg.payload.region);
+    msg.size = offsetof(struct vh_single_region, region);
     msg.payload.region.padding = 0;
-    msg.payload.region.region = region_of(section);
+    add_region(change->user, &msg, section);
     if (request == VH_ADD_MEM_REG) {
         msg.n_fds = 1;
         msg.fds[0] = section->fd;
@@ -200,13 +213,12 @@ static int set_by_table(struct vhost_user *user,
     vh_msg_init(&msg, VH_SET_MEM_TABLE);
     msg.payload.table.n = (uint32_t)n;
     msg.payload.table.padding = 0;
+    msg.size = offsetof(struct vh_mem_table, regions);
     for (size_t i = 0; i < n; i++) {
-        msg.payload.table.regions[i] = region_of(&table[i]);
+        add_region(user, &msg, &table[i]);
         msg.fds[i] = table[i].fd;
     }
     msg.n_fds = (unsigned)n;
-    msg.size = (uint32_t)(offsetof(struct vh_mem_table, regions) +
-                          n * sizeof(struct vh_mem_region));
     if (user->listening) {
         int r = ask_addresses(user, &msg, errp);
 

@@ -7,7 +7,7 @@
  * round trip.  Rings are described by guest-physical addresses: the memory
  * table, which is made in this front end too, gives each region its
  * guest-physical address as its user address.  So no address of this process
- * leaves it.
+ * leaves it, unless the owner asks for that.
  *
  * Back ends without VHOST_USER_F_PROTOCOL_FEATURES enable their rings when
  * they get their features; SET_VRING_ENABLE is not for them (vhost-user
@@ -158,7 +158,14 @@ int vh_user_reset_device(struct vhost_dev *dev)
 int vh_user_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,
                         struct vhost_virtqueue *vq)
 {
-    (void)dev;
+    const struct vhost_user *user = dev->opaque;
+
+    if (user->options.host_addresses) { /* behind an IOMMU these are iovas */
+        addr->desc_user_addr = (uint64_t)(uintptr_t)vq->desc;
+        addr->avail_user_addr = (uint64_t)(uintptr_t)vq->avail;
+        addr->used_user_addr = (uint64_t)(uintptr_t)vq->used;
+        return 0;
+    }
     addr->desc_user_addr = vq->desc_phys;
     addr->avail_user_addr = vq->avail_phys;
     addr->used_user_addr = vq->used_phys;
