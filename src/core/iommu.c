@@ -17,7 +17,7 @@
  * virtio 1.3, 6.2 (VIRTIO_F_ACCESS_PLATFORM); vhost-user specification,
  * "IOMMU support".
  */
-#include "core/core.h"
+#include "core/iommu.h"
 
 #include <errno.h>
 #include <string.h>

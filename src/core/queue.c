@@ -9,7 +9,7 @@
  * is then given out again (virtio 1.3, 2.7).  A packed ring keeps no such
  * index in memory.
  */
-#include "core/core.h"
+#include "core/iommu.h"
 
 #include <assert.h>
 #include <endian.h>

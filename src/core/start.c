@@ -15,7 +15,7 @@
  * back only after that, since a reset would make the back end forget them.
  * A back end that is gone or broken hears nothing of it all.
  */
-#include "core/core.h"
+#include "core/iommu.h"
 
 #include <assert.h>
 #include <errno.h>

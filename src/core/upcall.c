@@ -7,7 +7,7 @@
  * A call or an error of a queue that comes as a message ends in the eventfd
  * that it would have come by: whoever hears of them need not know the way.
  */
-#include "core/core.h"
+#include "core/iommu.h"
 
 #include <errno.h>
 

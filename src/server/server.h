@@ -31,25 +31,9 @@
 #include "server/memory.h"
 #include "server/postcopy.h"
 #include "server/queue.h"
+#include "server/session.h"
 #include "server/state.h"
 #include "wire/codec.h"
-#include "wire/sock.h"
-
-/* One front end. */
-struct vh_session {
-    struct vh_sock *side; /* for requests of ours; or NULL */
-    struct vh_sock *sock; /* NULL: there is none */
-    uint64_t features;    /* acknowledged by the driver */
-    uint64_t protocol;    /* acknowledged by the front end */
-    uint8_t status;
-    bool refused;      /* the features that the driver wanted */
-    uint32_t watches;  /* events of the socket */
-    int delay_fd;      /* a timer: the request in msg waits for it; or -1 */
-    bool answered;     /* the request, by its handler: no ack is due */
-    const char *why;   /* the request is refused, constant; or NULL */
-    const char *fault; /* why it is to be ended, or NULL */
-    char fault_text[160];
-};
 
 struct vhost_server {
     struct vhost_server_options options;
@@ -123,18 +107,6 @@ int vh_server_bind(struct vhost_server *srv, const char *path,
 
 /** vh_server_unbind() - stop, and remove the path if it is still ours */
 void vh_server_unbind(struct vhost_server *srv);
-
-/** vh_session_begin() - take up a connection; @fd is given */
-int vh_session_begin(struct vhost_server *srv, int fd);
-
-/** vh_session_dispatch() - serve what has come; ends the session for a fault */
-void vh_session_dispatch(struct vhost_server *srv);
-
-/** vh_session_end() - stop the queues, let go of the memory, hang up */
-void vh_session_end(struct vhost_server *srv, const char *why);
-
-/** vh_server_close_side() - no more requests of ours */
-void vh_server_close_side(struct vhost_server *srv);
 
 /** vh_server_stop_queues() - all of them, their requests finished */
 void vh_server_stop_queues(struct vhost_server *srv);

@@ -2,9 +2,8 @@
 /*
  * The front end's channel: requests out, answers matched to them.
  *
- * Asynchronous at heart.  post() queues a request and returns; what is due in
- * answer waits in a list, in the order of the requests, since a back end
- * answers in order.  wait() sends, receives and matches until nothing is due
+ * post() queues a request and returns; what is due in answer waits in a list, in
+ * the order of the requests, since a back end answers in order.  wait() sends, receives and matches until nothing is due
  * or the deadline passes; call() is post and wait.  Reading goes on while
  * writing is blocked, so that neither side can wedge the other.
  *
@@ -126,20 +125,12 @@ int vh_chan_call(struct vh_chan *chan, const struct vh_msg *msg,
  */
 int vh_chan_dispatch(struct vh_chan *chan, struct vhost_error **errp);
 
-/**
- * vh_chan_side_fn - something came on another fd, while the channel waits
- * @arg: as set
- *
- * Must not call into the channel, except vh_chan_post() and
- * vh_chan_set_side().  Return 0, or a negative errno, with words, that ends
- * the channel.
- */
+/* Must not call into the channel, except post() and set_side().  Return 0, or
+ * a negative errno, with words, that ends the channel. */
 typedef int vh_chan_side_fn(void *arg, struct vhost_error **errp);
 
-/** vh_chan_set_side() - read another fd while waiting, and at dispatch
- * @fd: lent; -1: none any more
- * @serve: called when it is readable
- */
+/** vh_chan_set_side() - serve another fd, lent, while waiting and at dispatch;
+ * -1: none any more */
 void vh_chan_set_side(struct vh_chan *chan, int fd, vh_chan_side_fn *serve,
                       void *arg);
 
