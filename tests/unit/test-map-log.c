@@ -48,6 +48,7 @@ struct device {
     pthread_t thread;
     pthread_mutex_t turn; /* the thread writes only while it has it */
     bool attached;
+    uint64_t n_mapped;
     uint64_t n_pages; /* it may write; 0: none */
     bool quit;
 };
@@ -135,7 +136,8 @@ static int on_commit(struct vh_mem_listener *listener,
     (void)sections;
     (void)errp;
     pthread_mutex_lock(&d->turn);
-    d->n_pages = n == 0 ? 0 : n == 1 ? N_LOW : N_PAGES;
+    d->n_mapped = n == 0 ? 0 : n == 1 ? N_LOW : N_PAGES;
+    d->n_pages = d->attached ? d->n_mapped : 0;
     pthread_mutex_unlock(&d->turn);
     return 0;
 }
@@ -182,25 +184,34 @@ static const struct vh_mem_listener_ops ops = {
     .log_blocker = on_blocker,
 };
 
+/* It writes once it has been told of the log, if there is one. */
+static void come(struct device *d)
+{
+    assert_int_equal(vh_memory_map_attach(d->map, &d->listener, NULL), 0);
+    pthread_mutex_lock(&d->turn);
+    d->attached = true;
+    d->n_pages = d->n_mapped;
+    pthread_mutex_unlock(&d->turn);
+}
+
 static void attach(struct device *d, struct vhost_memory_map *map)
 {
     d->map = map;
     d->listener.ops = &ops;
     pthread_mutex_init(&d->turn, NULL);
-    assert_int_equal(vh_memory_map_attach(map, &d->listener, NULL), 0);
-    d->attached = true;
+    come(d);
 }
 
 static void detach(struct device *d)
 {
     pthread_mutex_lock(&d->turn);
     d->n_pages = 0; /* the back end is gone, before its log is */
+    d->attached = false;
     pthread_mutex_unlock(&d->turn);
     take_log(d, NULL);
     vh_memory_map_log_put(d->map, d->lost);
     d->lost = NULL;
     vh_memory_map_detach(d->map, &d->listener);
-    d->attached = false;
 }
 
 static void change(struct vhost_memory_map *map, bool add, uint64_t gpa,
@@ -347,14 +358,13 @@ static void world_end(struct world *w, bool high)
     free(w);
 }
 
-static void come_or_go(struct device *d, struct vhost_memory_map *map)
+static void come_or_go(struct device *d)
 {
     if (d->attached) {
         detach(d);
-        return;
+    } else {
+        come(d);
     }
-    assert_int_equal(vh_memory_map_attach(map, &d->listener, NULL), 0);
-    d->attached = true;
 }
 
 /* Bits of memory that has gone are nobody's concern. */
@@ -388,7 +398,7 @@ static void run_world(bool starts_and_stops)
             }
             break;
         case 2:
-            come_or_go(&w->devices[1], w->map);
+            come_or_go(&w->devices[1]);
             break;
         default:
             on = !on;
