@@ -112,6 +112,7 @@ static int settle(struct vhost_dev *dev, int r)
 int vh_core_log_up(struct vhost_dev *dev)
 {
     const char *blocker;
+    int r;
 
     if (!dev->log_enabled) {
         return 0;
@@ -124,7 +125,11 @@ int vh_core_log_up(struct vhost_dev *dev)
     }
     vh_core_log_release(dev); /* of a connection that is no more */
     adopt(dev, vh_memory_map_log_get(dev->map));
-    return dev->log ? post_log(dev, dev->log) : 0;
+    r = dev->log ? post_log(dev, dev->log) : 0;
+    if (r < 0) {
+        vh_core_log_release(dev); /* it has not been told */
+    }
+    return r;
 }
 
 void vh_core_log_down(struct vhost_dev *dev)

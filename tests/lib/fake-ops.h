@@ -73,6 +73,8 @@ struct fake {
     bool iotlb_on;
     struct vhost_iotlb_msg iotlb[FAKE_QUEUES];
     unsigned n_iotlb;
+    const struct vhost_log *log;
+    uint64_t log_base;
 };
 
 static inline void fake_reset(struct fake *f)
@@ -260,6 +262,15 @@ static inline int fake_set_mem_table(struct vhost_dev *dev,
     return fake_post(f);
 }
 
+static inline int fake_set_log_base(struct vhost_dev *dev, uint64_t base,
+                                    struct vhost_log *log)
+{
+    fake_note(FAKE(dev), "set_log_base");
+    FAKE(dev)->log = log;
+    FAKE(dev)->log_base = base;
+    return fake_post(FAKE(dev));
+}
+
 static inline int fake_vring_num(struct vhost_dev *dev,
                                  struct vhost_vring_state *s)
 {
@@ -435,6 +446,7 @@ static const VhostOps fake_ops = {
     .vhost_set_features_ex = fake_set_features,
     .vhost_set_backend_cap = fake_set_backend_cap,
     .vhost_set_mem_table = fake_set_mem_table,
+    .vhost_set_log_base = fake_set_log_base,
     .vhost_set_vring_num = fake_vring_num,
     .vhost_set_vring_base = fake_vring_base,
     .vhost_set_vring_endian = fake_vring_endian,
