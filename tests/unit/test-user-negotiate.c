@@ -43,7 +43,8 @@ static void test_negotiates_in_three_round_trips(void **state)
 {
     static const uint32_t expected[] = {
         VH_GET_FEATURES,  VH_GET_PROTOCOL_FEATURES, VH_SET_PROTOCOL_FEATURES,
-        VH_GET_QUEUE_NUM, VH_GET_MAX_MEM_SLOTS,     VH_SET_OWNER,
+        VH_GET_QUEUE_NUM, VH_GET_MAX_MEM_SLOTS,     VH_SET_BACKEND_REQ_FD,
+        VH_SET_OWNER,
     };
     struct rig rig = { .peer = full };
     struct vhost_user_info info;
@@ -190,21 +191,26 @@ static void test_caps_numbers_that_are_too_large(void **state)
     rig_free(&rig);
 }
 
-static void test_hides_the_iommu_bit_from_the_device(void **state)
+static void test_shows_the_iommu_bit_only_with_all_that_it_takes(void **state)
 {
-    struct rig rig = { .peer = full };
-    struct vhost_user_info info;
-    uint64_t features[2];
+    static const uint64_t lacks[] = { 0, VH_PF(BACKEND_REQ), VH_PF(REPLY_ACK) };
 
     (void)state;
-    rig.peer.features |= F_IOMMU;
-    assert_int_equal(rig_up(&rig), 0);
-    assert_int_equal(vh_be_get_features(&rig.dev, features), 0);
-    assert_int_equal(features[0], full.features);
-    vhost_user_get_info(rig.user, &info);
-    assert_int_equal(info.features[0], full.features | F_IOMMU);
-    rig_down(&rig);
-    rig_free(&rig);
+    for (size_t i = 0; i < ARRAY_SIZE(lacks); i++) {
+        struct rig rig = { .peer = full };
+        struct vhost_user_info info;
+        uint64_t features[2];
+
+        rig.peer.features |= F_IOMMU;
+        rig.peer.protocol &= ~lacks[i];
+        assert_int_equal(rig_up(&rig), 0);
+        assert_int_equal(vh_be_get_features(&rig.dev, features), 0);
+        assert_int_equal(features[0], full.features | (lacks[i] ? 0 : F_IOMMU));
+        vhost_user_get_info(rig.user, &info);
+        assert_int_equal(info.features[0], full.features | F_IOMMU);
+        rig_down(&rig);
+        rig_free(&rig);
+    }
 }
 
 static void test_tells_a_peer_that_speaks_something_else(void **state)
@@ -523,7 +529,7 @@ int main(void)
         cmocka_unit_test(test_names_what_is_required_and_missing),
         cmocka_unit_test(test_refuses_numbers_that_make_no_sense),
         cmocka_unit_test(test_caps_numbers_that_are_too_large),
-        cmocka_unit_test(test_hides_the_iommu_bit_from_the_device),
+        cmocka_unit_test(test_shows_the_iommu_bit_only_with_all_that_it_takes),
         cmocka_unit_test(test_tells_a_peer_that_speaks_something_else),
         cmocka_unit_test(test_does_not_wait_longer_than_the_deadline),
         cmocka_unit_test(test_says_why_it_could_not_connect),
