@@ -121,12 +121,33 @@ static void tell(struct vh_chan *chan, const struct vh_due *due,
     vh_error_clear(&err);
 }
 
-static int answer(struct vh_chan *chan, struct vh_msg *msg)
+/*
+ * An answer that some back ends forget: if that to a later request is here, it
+ * will not come any more.
+ */
+static void pass_forgotten(struct vh_chan *chan, const struct vh_msg *msg)
 {
     const struct vh_due *head = vh_due_head(&chan->due);
+
+    while (head->request == VH_SET_LOG_BASE && msg->request != head->request &&
+           chan->due.end - chan->due.first > 1) {
+        struct vh_due due = vh_due_pop(&chan->due);
+
+        vh_error(&chan->refusal, -EREMOTEIO, vh_due_name(&due), due.queue,
+                 "the back end did not answer %s", vh_due_name(&due));
+        tell(chan, &due, NULL);
+        head = vh_due_head(&chan->due);
+    }
+}
+
+static int answer(struct vh_chan *chan, struct vh_msg *msg)
+{
+    const struct vh_due *head;
     const char *why = NULL;
     struct vh_due due;
 
+    pass_forgotten(chan, msg);
+    head = vh_due_head(&chan->due);
     if (vh_msg_check_reply(VH_FROM_FRONT, head->request, head->ack, msg,
                            &why)) {
         vh_words_reply(&chan->error, head, msg, why);

@@ -5,9 +5,9 @@
  * With LOG_SHMFD the message has an answer of its own, which says only that
  * the back end has let go of the log before: a back end that takes a new one
  * is asked to mark nowhere else.  What stands in it differs from one back end
- * to the next (the size of the log, 0, nothing), so it is not looked at.  One
- * that does not answer at all is out of step from there on, whatever it does
- * next, and the words say where.
+ * to the next (the size of the log, 0, nothing), so it is not looked at.  Some
+ * forget to answer: that is known as soon as they answer what comes after it,
+ * and counts as a refusal, since nobody knows whether they log.
  */
 #include "backend/user/request.h"
 
@@ -20,6 +20,19 @@ bool vh_user_requires_shm_log(struct vhost_dev *dev)
     const struct vhost_user *user = dev->opaque;
 
     return vh_user_has(user, VH_PF_LOG_SHMFD);
+}
+
+static int answered(struct vhost_user *user, int result,
+                    const struct vh_msg *reply, struct vhost_error **errp)
+{
+    (void)reply;
+    if (result == -EREMOTEIO) {
+        vh_error(errp, result, "SET_LOG_BASE", VH_NO_QUEUE,
+                 "%s: the back end did not answer SET_LOG_BASE, which it owes "
+                 "with VHOST_USER_PROTOCOL_F_LOG_SHMFD",
+                 user->name);
+    }
+    return result;
 }
 
 int vh_user_set_log_base(struct vhost_dev *dev, uint64_t base,
@@ -48,6 +61,6 @@ int vh_user_set_log_base(struct vhost_dev *dev, uint64_t base,
     };
     msg.n_fds = 1;
     msg.fds[0] = log->fd;
-    r = vh_user_post(user, &msg, VH_NO_QUEUE, NULL, &err);
+    r = vh_user_post(user, &msg, VH_NO_QUEUE, answered, &err);
     return vh_user_leave(user, r, &err);
 }
