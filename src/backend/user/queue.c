@@ -60,8 +60,10 @@ static int post_features(struct vhost_user *user, uint64_t features,
     if (r < 0 || !vh_user_has(user, VH_PF_STATUS)) {
         return r;
     }
+    /* One that was suspended is not to run before its rings are back. */
     r = post_status(user,
-                    user->status | VH_STATUS_ACKNOWLEDGE | VH_STATUS_DRIVER |
+                    (user->status & ~VH_STATUS_DRIVER_OK) |
+                        VH_STATUS_ACKNOWLEDGE | VH_STATUS_DRIVER |
                         VH_STATUS_FEATURES_OK,
                     errp);
     if (r < 0) {
