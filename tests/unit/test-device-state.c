@@ -120,6 +120,10 @@ static bool on_state(struct peer *peer, struct peer_entry *entry, int fd)
     int fds[2] = { -1, -1 };
 
     assert_true(fd >= 0);
+    if (s->busy) {
+        pthread_join(s->thread, NULL); /* the transfer before this one */
+        s->busy = false;
+    }
     s->fd = fd;
     if (s->with_fd) {
         close(fd);
