@@ -36,7 +36,7 @@ struct peer {
     atomic_uint n_asked;
     atomic_uint n_refused;
     atomic_uint n_updates;
-    bool silent; /* the front end has gone, or does not answer */
+    atomic_bool silent; /* the front end has gone, or does not answer */
 };
 
 /* The next message on a socket; false: there will be none. */
