@@ -33,6 +33,9 @@ struct probe {
     struct vhost_virtqueue vqs[1];
     struct vhost_dev dev;
     struct vhost_user_info info;
+    bool has_state;
+    bool has_status;
+    uint8_t status;
     bool has_config;
     struct probe_blk blk;
 };
@@ -156,6 +159,23 @@ static int read_config(struct probe *p, struct vhost_error **errp)
     return 0;
 }
 
+static int read_status(struct probe *p, struct vhost_error **errp)
+{
+    struct vhost_error *err = NULL;
+    int r = vhost_dev_get_status(&p->dev, &p->status, &err);
+
+    if (r == -ENOSYS || r == -ENOTSUP) {
+        vhost_error_free(err);
+        return 0;
+    }
+    if (r < 0) {
+        *errp = err;
+        return r;
+    }
+    p->has_status = true;
+    return 0;
+}
+
 static int probe_device(struct probe *p, struct vhost_error **errp)
 {
     int r = init_device(p, errp);
@@ -164,7 +184,9 @@ static int probe_device(struct probe *p, struct vhost_error **errp)
         return r;
     }
     vhost_user_get_info(p->user, &p->info);
-    return read_config(p, errp);
+    p->has_state = vhost_supports_device_state(&p->dev);
+    r = read_status(p, errp);
+    return r < 0 ? r : read_config(p, errp);
 }
 
 static void probe_close(struct probe *p)
@@ -197,11 +219,38 @@ static void print_bits(const struct probe *p, bool protocol,
     }
 }
 
+/* "0x0b ACKNOWLEDGE DRIVER FEATURES_OK" */
+static void print_status(const struct probe *p)
+{
+    static const char *const names[8] = {
+        "ACKNOWLEDGE", "DRIVER", "DRIVER_OK",   "FEATURES_OK",
+        NULL,          NULL,     "NEEDS_RESET", "FAILED",
+    };
+    char text[80];
+    size_t len;
+
+    if (!p->has_status) {
+        out_row("status", "not offered");
+        return;
+    }
+    len = (size_t)snprintf(text, sizeof(text), "0x%02x", p->status);
+    for (unsigned i = 0; i < 8; i++) {
+        if ((p->status >> i & 1) && names[i]) {
+            len += (size_t)snprintf(text + len, sizeof(text) - len, " %s",
+                                    names[i]);
+        }
+    }
+    out_row("status", "%s", text);
+}
+
 static void print_text(const struct probe *p)
 {
     printf("%s\n", p->uri);
     out_row("queues", "%" PRIu64, p->info.max_queues);
     out_row("memory slots", "%" PRIu64, p->info.max_mem_slots);
+    print_status(p);
+    out_row("device state", "%s",
+            p->has_state ? "can be saved" : "not offered");
     if (p->has_config) {
         probe_blk_print(&p->blk);
     } else if (p->device_id == VIRTIO_ID_BLOCK) {
@@ -254,6 +303,9 @@ static void print_json(const struct probe *p)
     out_json_text(o, "type", p->device_id == VIRTIO_ID_BLOCK ? "blk" : "none");
     out_json_uint(o, "queues", info->max_queues);
     out_json_uint(o, "memory_slots", info->max_mem_slots);
+    json_object_object_add(
+        o, "status", p->has_status ? json_object_new_int(p->status) : NULL);
+    out_json_bool(o, "device_state", p->has_state);
     json_object_object_add(o, "features",
                            json_bits(p, false, info->features, 2));
     json_object_object_add(o, "protocol_features",

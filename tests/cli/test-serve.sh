@@ -46,11 +46,14 @@ check "the one before still answers" probe d
 check "probe --json is one object with the documented keys" python '
 import json, sys
 d = json.load(open(sys.argv[1]))
-want = {"uri", "type", "queues", "memory_slots", "features",
+want = {"uri", "type", "queues", "memory_slots", "status", "device_state",
+        "features",
         "protocol_features", "protocol_features_in_use", "config"}
 assert set(d) == want, set(d) ^ want
 assert d["queues"] == 4
 assert d["memory_slots"] > 0
+assert d["status"] == 0
+assert d["device_state"] is True
 assert d["type"] == "blk"
 for k in "features", "protocol_features", "protocol_features_in_use":
     assert set(d[k]) == {"bits", "names", "unknown"}
@@ -72,6 +75,9 @@ assert "VIRTIO_BLK_F_DISCARD" not in f["names"]
 assert "VIRTIO_F_VERSION_1" in f["names"]
 assert int(f["bits"], 16) >> 28 & 1 == 0' "$work/json"
 run "$VHOST" probe "user:$work/d.sock"
+check "probe for people tells the status" grep -qE '^ *status +0x00$' "$work/out"
+check "probe for people tells whether its state can be had" \
+    grep -qE '^ *device state +can be saved$' "$work/out"
 check "probe for people names the features" grep -q 'VIRTIO_F_VERSION_1' "$work/out"
 check "probe for people tells the capacity" \
     grep -qF '64.0 MiB (67108864 bytes)' "$work/out"

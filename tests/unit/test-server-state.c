@@ -303,6 +303,27 @@ static void test_a_slow_writer_waits_for_itself_alone(void **state)
     assert_memory_equal(mac, net_state + 12, 6);
 }
 
+/* The question may be seen before the bytes that came with it. */
+static void test_the_end_counts_that_is_there_when_it_is_asked_for(void **state)
+{
+    struct rig *rig = *state;
+    struct vh_msg msg;
+    const char *why;
+    int fd;
+
+    serve_net(rig, 2);
+    rig_negotiate(rig, RIG_VERSION_1);
+    fd = begin(rig, LOAD);
+    vh_msg_init(&msg, VH_CHECK_DEVICE_STATE);
+    assert_int_equal(vh_sock_queue(rig->sock, &msg), 0);
+    assert_int_equal(vh_sock_send(rig->sock), 0);
+    assert_int_equal(write(fd, net_state, NET_LEN), NET_LEN);
+    close(fd);
+    rig_turn(rig);
+    assert_int_equal(vh_sock_receive(rig->sock, &msg, false, &why), 1);
+    assert_true(msg.payload.u64 == 0);
+}
+
 static void test_a_transfer_that_has_not_ended_has_failed(void **state)
 {
     struct rig *rig = *state;
@@ -407,6 +428,7 @@ int main(void)
         TEST(test_a_running_device_is_not_suspended),
         TEST(test_a_slow_reader_waits_for_itself_alone),
         TEST(test_a_slow_writer_waits_for_itself_alone),
+        TEST(test_the_end_counts_that_is_there_when_it_is_asked_for),
         TEST(test_a_transfer_that_has_not_ended_has_failed),
         TEST(test_a_reader_that_left_is_no_signal),
         TEST(test_a_front_end_that_leaves_takes_its_pipe_along),
