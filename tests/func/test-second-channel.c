@@ -59,7 +59,7 @@ static void ask(struct peer *peer)
 {
     struct vh_msg answer;
 
-    if (!peer->side || peer->question.request == 0 || peer->silent) {
+    if (!peer->side || peer->question.flags == 0 || peer->silent) {
         return;
     }
     vh_sock_queue_flags(peer->side, &peer->question, VH_MSG_F_NEED_REPLY);
@@ -312,7 +312,7 @@ static void test_what_was_not_negotiated_is_refused(void **state)
     static const uint32_t requests[] = {
         VH_BACK_CONFIG_CHANGE_MSG, VH_BACK_VRING_CALL,
         VH_BACK_VRING_ERR,         VH_BACK_VRING_HOST_NOTIFIER_MSG,
-        VH_BACK_REQUEST_END + 5,
+        VH_BACK_REQUEST_END + 5,   0,
     };
 
     (void)state;

@@ -124,9 +124,9 @@ static bool gate_is_open(const struct vhost_user *user,
 
 static int answer(struct vhost_user *user, const struct vh_msg *msg, int result)
 {
+    const struct vh_msg_row *row = vh_msg_row(VH_FROM_BACK, msg->request);
+    bool own = row && row->reply == VH_REPLY_OWN;
     struct vh_msg ack;
-    bool own = msg->request < VH_BACK_REQUEST_END &&
-               vh_msg_row(VH_FROM_BACK, msg->request)->reply == VH_REPLY_OWN;
 
     if (!own && (!(msg->flags & VH_MSG_F_NEED_REPLY) ||
                  !vh_user_has(user, VH_PF_REPLY_ACK))) {
