@@ -19,9 +19,15 @@
 
 #include "util/atomic.h"
 
-#define STRIDE 256 /* bytes at a time, aligned to 64 */
-#define PER_STRIDE (STRIDE / sizeof(vhost_log_chunk_t))
-#define SHORT_WALK 8 /* chunks, before it is worth to begin with strides */
+#define STRIDE 256 /* bytes at a time */
+#define CHUNKS (STRIDE / sizeof(vhost_log_chunk_t))
+#define PER_LINE (64 / sizeof(vhost_log_chunk_t))
+
+/* The first stride begins anywhere, those after it at lines of the cache. */
+static size_t next_stride(size_t i)
+{
+    return (i + CHUNKS) & ~(PER_LINE - 1);
+}
 
 static size_t skip_words(const vhost_log_chunk_t *log, size_t i, size_t end)
 {
@@ -45,39 +51,48 @@ static size_t skip_words(const vhost_log_chunk_t *log, size_t i, size_t end)
 
 #if defined(__x86_64__)
 
+#define LANES 8 /* chunks in a vector of 512 bits */
+
 __attribute__((target("avx512f"))) WIDE static size_t
 skip_avx512(const vhost_log_chunk_t *log, size_t i, size_t end)
 {
-    for (; i + PER_STRIDE <= end; i += PER_STRIDE) {
-        const __m512i *p = (const __m512i *)(const void *)&log[i];
-        __m512i a =
-            _mm512_or_si512(_mm512_load_si512(p), _mm512_load_si512(p + 1));
-        __m512i b =
-            _mm512_or_si512(_mm512_load_si512(p + 2), _mm512_load_si512(p + 3));
+    for (; i + CHUNKS <= end; i = next_stride(i)) {
+        __m512i v[CHUNKS / LANES], any = _mm512_setzero_si512();
 
-        a = _mm512_or_si512(a, b);
-        if (_mm512_test_epi64_mask(a, a) != 0) {
-            break;
+        for (unsigned k = 0; k < CHUNKS / LANES; k++) {
+            v[k] = _mm512_loadu_si512(&log[i + k * LANES]);
+            any = _mm512_or_si512(any, v[k]);
+        }
+        if (_mm512_test_epi64_mask(any, any) == 0) {
+            continue;
+        }
+        for (unsigned k = 0;; k++) {
+            __mmask8 dirty = _mm512_test_epi64_mask(v[k], v[k]);
+
+            if (dirty != 0) {
+                return i + k * LANES + (unsigned)__builtin_ctz(dirty);
+            }
         }
     }
-    return i;
+    return skip_words(log, i, end);
 }
 
 __attribute__((target("avx2"))) WIDE static size_t
 skip_avx2(const vhost_log_chunk_t *log, size_t i, size_t end)
 {
-    for (; i + PER_STRIDE <= end; i += PER_STRIDE) {
-        const __m256i *p = (const __m256i *)(const void *)&log[i];
-        __m256i sum = _mm256_load_si256(p);
+    for (; i + CHUNKS <= end; i = next_stride(i)) {
+        __m256i any = _mm256_setzero_si256();
 
-        for (unsigned k = 1; k < STRIDE / sizeof(*p); k++) {
-            sum = _mm256_or_si256(sum, _mm256_load_si256(p + k));
+        for (size_t k = 0; k < CHUNKS; k += 4) {
+            const void *p = &log[i + k];
+
+            any = _mm256_or_si256(any, _mm256_loadu_si256(p));
         }
-        if (!_mm256_testz_si256(sum, sum)) {
+        if (!_mm256_testz_si256(any, any)) {
             break;
         }
     }
-    return i;
+    return skip_words(log, i, end);
 }
 
 #endif
@@ -86,20 +101,20 @@ skip_avx2(const vhost_log_chunk_t *log, size_t i, size_t end)
 WIDE static size_t skip_plain(const vhost_log_chunk_t *log, size_t i,
                               size_t end)
 {
-    for (; i + PER_STRIDE <= end; i += PER_STRIDE) {
-        vhost_log_chunk_t sum = 0;
+    for (; i + CHUNKS <= end; i = next_stride(i)) {
+        vhost_log_chunk_t any = 0;
 
-        for (size_t k = 0; k < PER_STRIDE; k++) {
-            sum |= log[i + k];
+        for (size_t k = 0; k < CHUNKS; k++) {
+            any |= log[i + k];
         }
-        if (sum != 0) {
+        if (any != 0) {
             break;
         }
     }
-    return i;
+    return skip_words(log, i, end);
 }
 
-static size_t skip_strides(const vhost_log_chunk_t *log, size_t i, size_t end)
+size_t vh_dirty_skip(const vhost_log_chunk_t *log, size_t i, size_t end)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f")) {
@@ -110,19 +125,4 @@ static size_t skip_strides(const vhost_log_chunk_t *log, size_t i, size_t end)
     }
 #endif
     return skip_plain(log, i, end);
-}
-
-size_t vh_dirty_skip(const vhost_log_chunk_t *log, size_t i, size_t end)
-{
-    size_t aligned =
-        (i + SHORT_WALK + PER_STRIDE / 4 - 1) & ~(PER_STRIDE / 4 - 1);
-
-    if (aligned >= end) {
-        return skip_words(log, i, end);
-    }
-    i = skip_words(log, i, aligned);
-    if (i < aligned) {
-        return i;
-    }
-    return skip_words(log, skip_strides(log, i, end), end);
 }

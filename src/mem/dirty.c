@@ -20,6 +20,7 @@
 
 #define BITS VHOST_LOG_BITS
 #define ALL (~(vhost_log_chunk_t)0)
+#define FEW 4 /* clean chunks: from there on it is worth to look far ahead */
 
 typedef vhost_log_chunk_t chunk;
 
@@ -148,17 +149,23 @@ static inline __attribute__((always_inline)) void walk(struct vh_dirty *dirty,
 {
     uint64_t end = first + clip(dirty, first, n);
     uint64_t page = first;
+    unsigned n_clean = 0; /* chunks, in a row */
 
     while (page < end) {
         uint64_t step = in_chunk(page, end - page);
         chunk bits;
 
         if (step == BITS && VH_READ_ONCE(*at(dirty, page)) == 0) {
-            page = vh_dirty_skip(dirty->log.log, (size_t)(page / BITS) + 1,
-                                 (size_t)(end / BITS)) *
-                   (uint64_t)BITS;
+            page += BITS;
+            if (++n_clean == FEW) {
+                n_clean = 0;
+                page = vh_dirty_skip(dirty->log.log, (size_t)(page / BITS),
+                                     (size_t)(end / BITS)) *
+                       (uint64_t)BITS;
+            }
             continue;
         }
+        n_clean = 0;
         bits = fetch(dirty, page, mask_of(page, step));
         if (bits != 0) {
             take(arg, page - page % BITS, bits);

@@ -363,12 +363,16 @@ static void test_answers_to_commands_are_logged(void **state)
     memcpy(guest_at(&g, sg[0].addr), command, sizeof(command));
     sg[1] = piece(&g, 1, true);
     assert_int_equal(vh_ring_add(g.rings[2], sg, 1, 1, &g), 0);
-    guest_publish(&g, 2);
+    /* Before it is published, as the device may be looking already: so the
+     * index of the driver's is a change too, which the guest has to mark. */
     guest_note(&g);
+    guest_publish(&g, 2);
+    vhost_log_mark(g.map, g.queues[2].avail, 4);
+    guest_allow(&g, g.queues[2].avail, 4);
     guest_kick(&g, 2);
     guest_take(&g, 2);
     guest_check(&g);
-    assert_true(g.n_changed >= 2); /* the answer, and the ring */
+    assert_true(g.n_changed >= 3); /* with the answer, and the used ring */
     guest_stop(&g);
     guest_down(&g);
 }
