@@ -32,6 +32,10 @@ struct vhost_dev_priv {
     int stop_result;         /* the first failure on the way down */
     bool unwinding;          /* the way down is that of a failed start */
     pthread_mutex_t masking; /* vq->masked is what the back end was told */
+    pthread_mutex_t calling; /* a call in band goes where masked says */
+    pthread_mutex_t sharing; /* see share.h */
+    struct vh_host_notifier *host_notifiers;
+    struct vh_shmem_window *shmem; /* NULL: no window is known */
     /* Room for vh_be_get_vring_bases(), so that a stop needs no memory. */
     struct vhost_vring_state *states;
     int *results;
@@ -108,27 +112,21 @@ void vh_queue_kick(const struct vhost_vdev *vdev,
 void *vh_queue_translate(const struct vhost_memory_section *sections, size_t n,
                          uint64_t gpa, uint64_t size);
 
-/* log.c */
-
-#define VH_F_LOG_ALL (UINT64_C(1) << VHOST_F_LOG_ALL)
-
-/** vh_core_log_up() - before any ring: post where to log, if it is on */
-int vh_core_log_up(struct vhost_dev *dev);
-
-/** vh_core_log_down() - the rings stand still: let go of the log */
-void vh_core_log_down(struct vhost_dev *dev);
-
-/** vh_core_log_release() - let go, whatever the back end may do */
-void vh_core_log_release(struct vhost_dev *dev);
-
-/** vh_core_log_changed(), vh_core_log_blocker() - of the device as a listener
- * of its map; see mem/map.h */
-int vh_core_log_changed(struct vh_mem_listener *listener, bool on,
-                        struct vhost_error **errp);
-const char *vh_core_log_blocker(struct vh_mem_listener *listener);
-
 /* upcall.c */
 extern const struct vh_upcalls vh_core_upcalls;
+
+/* kick.c */
+
+#define VH_CORE_KICK 0x10000u /* in epoll's data: and a queue */
+
+/** vh_core_kick_up() - pass on the kicks of queue @i, if it has to be */
+int vh_core_kick_up(struct vhost_dev *dev, unsigned i, int fd);
+
+/** vh_core_kick_down() - no more */
+void vh_core_kick_down(struct vhost_dev *dev, int fd);
+
+/** vh_core_kick() - queue @i was kicked: tell the back end */
+int vh_core_kick(struct vhost_dev *dev, unsigned i);
 
 /* memory.c */
 

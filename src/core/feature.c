@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "core/core.h"
+#include "core/log.h"
 
 #define F_IOMMU 33
 #define VHOST_OWN_BITS                       \

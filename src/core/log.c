@@ -13,7 +13,7 @@
  * device holds what it was told of until its next start or its cleanup, and
  * the map goes on reading it.
  */
-#include "core/core.h"
+#include "core/log.h"
 
 #include <errno.h>
 

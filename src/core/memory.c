@@ -14,7 +14,7 @@
  * device whose back end is gone lets go of all but its rings: where it stood
  * is read from them at the stop.
  */
-#include "core/core.h"
+#include "core/log.h"
 
 #include <errno.h>
 #include <stdlib.h>

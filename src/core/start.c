@@ -16,6 +16,7 @@
  * A back end that is gone or broken hears nothing of it all.
  */
 #include "core/iommu.h"
+#include "core/log.h"
 
 #include <assert.h>
 #include <errno.h>
