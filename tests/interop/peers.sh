@@ -5,20 +5,20 @@
 #
 #   ROOT/             files of Debian 13 (trixie): QEMU 10.0 with its
 #                     qemu-storage-daemon, libblkio 1.5, DPDK 24.11 with its
-#                     testpmd, passt with vhost-user
+#                     testpmd, passt with vhost-user, virtiofsd 1.13
 #   ROOT/guest/       a Linux kernel of Debian 12, unpacked, with its modules
 #
 # Programs in ROOT run without chroot: see peer() in lib.sh.  Kept in
 # $LIBVHOST_CACHE, or /var/cache/libvhost.
 set -euo pipefail
-root=${LIBVHOST_CACHE:-/var/cache/libvhost}/peers-2
+root=${LIBVHOST_CACHE:-/var/cache/libvhost}/peers-3
 if [ -e "$root/complete" ]; then
     echo "$root"
     exit 0
 fi
 [ "$(id -u)" = 0 ] || { echo "peers.sh: needs root to unpack Debian 13" >&2; exit 1; }
 
-echo "unpacking Debian 13 with QEMU 10.0, libblkio, DPDK 24.11 and passt (about 2 minutes)" >&2
+echo "unpacking Debian 13 with QEMU 10.0, libblkio, DPDK 24.11, passt and virtiofsd (about 2 minutes)" >&2
 rm -rf "$root"
 mkdir -p "$(dirname "$root")"
 # The archive that this machine already uses.
@@ -30,7 +30,7 @@ mmdebstrap --quiet --variant=minbase \
     --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --include=qemu-utils,qemu-system-common,qemu-system-x86,libblkio-dev,pkgconf,gcc,libc6-dev,dpdk-dev,passt \
+    --include=qemu-utils,qemu-system-common,qemu-system-x86,libblkio-dev,pkgconf,gcc,libc6-dev,dpdk-dev,passt,virtiofsd \
     trixie "$root" "$uri" >&2
 
 # The newest cloud kernel of this release: small, and it has ext4.
