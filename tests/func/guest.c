@@ -11,7 +11,8 @@
 
 #define RING_ROOM UINT64_C(0x40000) /* for one ring */
 #define DRIVER_AT UINT64_C(0x10000)
-#define DEVICE_AT UINT64_C(0x20c00) /* a used ring in two pages */
+#define DEVICE_AT UINT64_C(0x20e00) /* each half of a ring in a page */
+#define DESC_AT UINT64_C(0xc00)     /* the same for a packed one */
 #define BUFFERS (UINT64_C(1) << 20)
 #define PATIENCE 5000 /* milliseconds */
 #define PACKED(g) ((g)->features >> VH_RING_F_PACKED & 1)
@@ -140,7 +141,7 @@ static void ring_up(struct guest *g, unsigned i)
     struct vh_ring_config config = {
         .size = GUEST_RING,
         .features = g->features,
-        .desc = guest_at(g, at),
+        .desc = guest_at(g, at + DESC_AT),
         .driver = guest_at(g, at + DRIVER_AT),
         .device = guest_at(g, at + DEVICE_AT),
         .base = vh_ring_first_base(g->features),
@@ -153,7 +154,7 @@ static void ring_up(struct guest *g, unsigned i)
     assert_int_equal(vhost_notifier_init(&g->call[i], false), 0);
     *q = (struct vhost_vdev_queue){ .size = GUEST_RING,
                                     .base = config.base,
-                                    .desc = at,
+                                    .desc = at + DESC_AT,
                                     .avail = at + DRIVER_AT,
                                     .used = at + DEVICE_AT,
                                     .kick_fd = g->kick[i].fd,
