@@ -145,6 +145,9 @@ typedef enum VhostDeviceStatePhase {
  * @vhost_get_vring_bases: the same for @n queues in one go: states[i].index
  *     tells which, states[i].num takes the answer, results[i] 0 or a
  *     negative errno.  NULL: one at a time.
+ * @vhost_wants_kicks: true if nobody at the back end hears kick fds: whoever
+ *     does calls vhost_vring_kick.  NULL: false.
+ * @vhost_vring_kick: there are new buffers.  Posted.  NULL: -ENOSYS.
  * @vhost_dev_start: the device as a whole starts or stops: DRIVER_OK.  May be
  *     posted.  NULL: nothing to do.
  * @vhost_reset_status: after stop: back to before the handshake.  NULL: none.
@@ -168,6 +171,12 @@ typedef enum VhostDeviceStatePhase {
  *
  * In-flight descriptors.  NULL: success, and there is no buffer
  * @vhost_get_inflight_fd, @vhost_set_inflight_fd
+ *
+ * What the back end shares
+ * @vhost_get_shared_object: the file of an object; @uuid has 16 bytes, *fd is
+ *     the caller's.  NULL: -ENOSYS.
+ * @vhost_get_shmem_size: of a shared memory region, in bytes.  NULL: there are
+ *     none.
  *
  * State of the device
  * @vhost_supports_device_state: NULL: false.
@@ -237,6 +246,8 @@ typedef struct VhostOps {
     int (*vhost_get_vring_bases)(struct vhost_dev *dev,
                                  struct vhost_vring_state *states, int *results,
                                  unsigned n);
+    bool (*vhost_wants_kicks)(struct vhost_dev *dev);
+    int (*vhost_vring_kick)(struct vhost_dev *dev, unsigned queue);
     int (*vhost_dev_start)(struct vhost_dev *dev, bool started);
     void (*vhost_reset_status)(struct vhost_dev *dev);
     int (*vhost_get_status)(struct vhost_dev *dev, uint8_t *status);
@@ -263,6 +274,10 @@ typedef struct VhostOps {
                                  struct vhost_inflight *inflight);
     int (*vhost_set_inflight_fd)(struct vhost_dev *dev,
                                  struct vhost_inflight *inflight);
+
+    int (*vhost_get_shared_object)(struct vhost_dev *dev, const uint8_t *uuid,
+                                   int *fd);
+    uint64_t (*vhost_get_shmem_size)(struct vhost_dev *dev, uint8_t id);
 
     bool (*vhost_supports_device_state)(struct vhost_dev *dev);
     int (*vhost_set_device_state_fd)(struct vhost_dev *dev,

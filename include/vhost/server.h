@@ -71,6 +71,8 @@ struct vhost_server_fault {
  * @faults: @n_faults of them, copied; of several at one request the first
  *     counts; NULL for none
  * @n_faults: how many
+ * @offer_protocol_features: protocol features that are on offer only if asked
+ *     for, as bits: VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS
  */
 struct vhost_server_options {
     size_t size;
@@ -81,6 +83,7 @@ struct vhost_server_options {
     void *opaque;
     const struct vhost_server_fault *faults;
     unsigned n_faults;
+    uint64_t offer_protocol_features;
 };
 
 /**

@@ -46,8 +46,10 @@ struct vhost_user;
  * @forbidden: protocol features not to use, as bits
  * @extra: protocol features that are used only if asked for, here or in
  *     @required, as bits: VHOST_USER_PROTOCOL_F_CRYPTO_SESSION, see
- *     vhost_dev_create_crypto_session(), and _XEN_MMAP: memory is described as
- *     Xen has it, see struct vhost_memory_section
+ *     vhost_dev_create_crypto_session(); _XEN_MMAP: memory is described as Xen
+ *     has it, see struct vhost_memory_section; and _INBAND_NOTIFICATIONS: kicks
+ *     and calls of queues are messages, and pass through vhost_dev_dispatch(),
+ *     which must be called while queues are at work
  * @host_addresses: tell the back end the addresses of this process where it is
  *     told user addresses, and not guest-physical ones; for back ends that
  *     insist.  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES is not used then

@@ -10,6 +10,7 @@
 #define VHOST_VDEV_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -94,7 +95,20 @@ struct vhost_vdev_ops {
      */
     void (*lost)(struct vhost_vdev *vdev, const char *reason);
 
-    void (*reserved[8])(void);
+    /**
+     * @host_notifier: a page that rings the doorbell of a queue, or none
+     * The back end gave a page of @size bytes, and whoever writes there has
+     * kicked the queue; @page NULL takes it away.  The owner may show it to the
+     * guest from this call to the next for the same queue, and is done with the
+     * one before when it returns.  Called while the queue is being started, is
+     * started or is being stopped, by whatever call talks to the back end, and
+     * so in any thread that does: it must not call back into the library.
+     * Return 0, or a negative errno: it has no use for it.
+     */
+    int (*host_notifier)(struct vhost_vdev *vdev, unsigned queue, void *page,
+                         size_t size);
+
+    void (*reserved[7])(void);
 };
 
 /**

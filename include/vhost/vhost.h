@@ -24,7 +24,9 @@
 #include <vhost/log.h>
 #include <vhost/memory.h>
 #include <vhost/notifier.h>
+#include <vhost/object.h>
 #include <vhost/request.h>
+#include <vhost/shmem.h>
 #include <vhost/state.h>
 #include <vhost/stream.h>
 #include <vhost/user.h>
@@ -152,6 +154,8 @@ enum vhost_dev_state {
  * @config_ops: see vhost_dev_set_config_notifier()
  * @state: an enum vhost_dev_state
  * @error: why the last call failed; see vhost_dev_get_error()
+ * @objects: in: what it shares with other devices; lent until
+ *     vhost_dev_cleanup(); NULL: nothing
  * @upcalls, @priv: the library's own
  */
 struct vhost_dev {
@@ -180,9 +184,10 @@ struct vhost_dev {
     const VhostDevConfigOps *config_ops;
     enum vhost_dev_state state;
     struct vhost_error *error;
+    struct vhost_objects *objects;
     const struct vh_upcalls *upcalls;
     struct vhost_dev_priv *priv;
-    uint64_t reserved[15];
+    uint64_t reserved[14];
 };
 
 /**

@@ -100,3 +100,36 @@ int vh_be_crypto_close_session(struct vhost_dev *dev, uint64_t session_id)
                             ops->vhost_crypto_close_session(dev, session_id))
                : vh_be_absent(dev, -ENOSYS, "CLOSE_CRYPTO_SESSION");
 }
+
+int vh_be_get_shared_object(struct vhost_dev *dev, const uint8_t *uuid, int *fd)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_get_shared_object
+               ? vh_be_done(dev, "GET_SHARED_OBJECT",
+                            ops->vhost_get_shared_object(dev, uuid, fd))
+               : vh_be_absent(dev, -ENOSYS, "GET_SHARED_OBJECT");
+}
+
+uint64_t vh_be_get_shmem_size(struct vhost_dev *dev, uint8_t id)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_get_shmem_size ? ops->vhost_get_shmem_size(dev, id) : 0;
+}
+
+bool vh_be_wants_kicks(struct vhost_dev *dev)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_wants_kicks && ops->vhost_wants_kicks(dev);
+}
+
+int vh_be_vring_kick(struct vhost_dev *dev, unsigned queue)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_vring_kick
+               ? vh_be_done(dev, "VRING_KICK", ops->vhost_vring_kick(dev, queue))
+               : vh_be_absent(dev, -ENOSYS, "VRING_KICK");
+}

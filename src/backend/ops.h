@@ -111,5 +111,11 @@ int vh_be_get_status(struct vhost_dev *dev, uint8_t *status);
 int vh_be_crypto_create_session(struct vhost_dev *dev, void *session,
                                 uint32_t size);
 int vh_be_crypto_close_session(struct vhost_dev *dev, uint64_t session_id);
+/* *fd is given, on success only */
+int vh_be_get_shared_object(struct vhost_dev *dev, const uint8_t *uuid,
+                            int *fd);
+uint64_t vh_be_get_shmem_size(struct vhost_dev *dev, uint8_t id); /* 0: none */
+bool vh_be_wants_kicks(struct vhost_dev *dev);
+int vh_be_vring_kick(struct vhost_dev *dev, unsigned queue);
 
 #endif

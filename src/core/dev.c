@@ -9,7 +9,7 @@
  * Everything that can make the owner's poll() return hangs on one epoll fd:
  * the channel of the back end and the error eventfd of each queue.
  */
-#include "core/core.h"
+#include "core/share.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -85,9 +85,12 @@ static int priv_new(struct vhost_dev *dev)
     priv->epoll_fd = -1;
     priv->config_news.fd = -1;
     pthread_mutex_init(&priv->masking, NULL);
+    pthread_mutex_init(&priv->calling, NULL);
+    pthread_mutex_init(&priv->sharing, NULL);
     priv->states = calloc(dev->nvqs, sizeof(*priv->states));
     priv->results = calloc(dev->nvqs, sizeof(*priv->results));
-    if (!priv->states || !priv->results) {
+    if (!priv->states || !priv->results ||
+        vh_core_host_notifiers_new(dev) < 0) {
         return vh_be_fail(dev, -ENOMEM, "malloc", VH_NO_QUEUE, "out of memory");
     }
     priv->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -105,7 +108,10 @@ static void priv_free(struct vhost_dev_priv *priv)
     }
     vh_fd_close(&priv->epoll_fd);
     vhost_notifier_cleanup(&priv->config_news);
+    pthread_mutex_destroy(&priv->sharing);
+    pthread_mutex_destroy(&priv->calling);
     pthread_mutex_destroy(&priv->masking);
+    free(priv->host_notifiers);
     free(priv->states);
     free(priv->results);
     free(priv);
@@ -206,6 +212,7 @@ static void device_down(struct vhost_dev *dev)
         while (dev->priv->n_ready > 0) {
             vh_queue_down(dev, --dev->priv->n_ready);
         }
+        vh_core_shmem_free(dev);
     }
     priv_free(dev->priv);
     vhost_error_free(dev->error);
@@ -279,6 +286,8 @@ static void tell_lost(struct vhost_dev *dev)
     }
     dev->priv->told = true;
     epoll_ctl(dev->priv->epoll_fd, EPOLL_CTL_DEL, vh_be_get_fd(dev), NULL);
+    epoll_ctl(dev->priv->epoll_fd, EPOLL_CTL_DEL, vh_be_get_request_fd(dev),
+              NULL);
     if (ops && ops->lost) {
         ops->lost(dev->vdev, vhost_error_message(vhost_dev_get_error(dev)));
     }
@@ -309,6 +318,26 @@ static void tell_config(struct vhost_dev *dev)
     }
 }
 
+static int from_anywhere(struct vhost_dev *dev, uint32_t what)
+{
+    int r;
+
+    switch (what) {
+    case FROM_BACKEND:
+        return from_backend(dev);
+    case FROM_CONFIG:
+        return 0; /* is looked at in any case */
+    default:
+        break;
+    }
+    if (what < VH_CORE_KICK) {
+        from_queue(dev, what);
+        return 0;
+    }
+    r = vh_core_kick(dev, what - VH_CORE_KICK);
+    return r < 0 ? r : from_backend(dev); /* which sends it */
+}
+
 int vhost_dev_dispatch(struct vhost_dev *hdev)
 {
     struct epoll_event events[EVENTS];
@@ -317,11 +346,9 @@ int vhost_dev_dispatch(struct vhost_dev *hdev)
     vh_core_enter(hdev);
     n = epoll_wait(hdev->priv->epoll_fd, events, EVENTS, 0);
     for (int i = 0; i < n; i++) {
-        if (events[i].data.u32 == FROM_BACKEND) {
-            r = r < 0 ? r : from_backend(hdev);
-        } else if (events[i].data.u32 != FROM_CONFIG) {
-            from_queue(hdev, events[i].data.u32);
-        }
+        int one = from_anywhere(hdev, events[i].data.u32);
+
+        r = r < 0 ? r : one;
     }
     tell_config(hdev); /* of what was noted just now, or earlier */
     if (r == 0 && !vh_core_talks(hdev)) {

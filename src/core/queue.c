@@ -10,6 +10,7 @@
  * index in memory.
  */
 #include "core/iommu.h"
+#include "core/share.h"
 
 #include <assert.h>
 #include <endian.h>
@@ -236,6 +237,13 @@ int vh_queue_post_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
         vq->started = true;
         r = post_ring(dev, vdev, vq, idx);
     }
+    if (r == 0) {
+        r = vh_core_kick_up(dev, idx - (unsigned)dev->vq_index,
+                            vdev->queues[idx].kick_fd);
+    }
+    if (r == 0) {
+        vh_core_host_notifier_up(dev, idx - (unsigned)dev->vq_index);
+    }
     if (r < 0 && !vq->started) {
         forget_ring(vq);
     }
@@ -342,6 +350,10 @@ int vh_queues_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
 
     for (unsigned i = first; i < first + n; i++) {
         if (dev->vqs[i].started) {
+            /* Nobody rings any more, by whatever way. */
+            vh_core_host_notifier_down(dev, i);
+            vh_core_kick_down(
+                dev, vdev->queues[(unsigned)dev->vq_index + i].kick_fd);
             states[n_started++] =
                 (struct vhost_vring_state){ .index =
                                                 (unsigned)dev->vq_index + i };
@@ -420,7 +432,9 @@ int vhost_virtqueue_mask(struct vhost_dev *hdev, struct vhost_vdev *vdev, int n,
         r = vh_be_sync(hdev);
     }
     if (r == 0) {
+        pthread_mutex_lock(&hdev->priv->calling);
         vq->masked = mask;
+        pthread_mutex_unlock(&hdev->priv->calling);
     }
     pthread_mutex_unlock(&hdev->priv->masking);
     return r;

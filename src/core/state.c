@@ -13,7 +13,7 @@
  *
  * vhost-user specification, "Migrating back-end state".
  */
-#include "core/core.h"
+#include "core/share.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,7 +98,13 @@ int vhost_reset_device(struct vhost_dev *hdev)
                           "the device is started: stop it first");
     }
     r = vh_core_silent(hdev, "RESET_DEVICE");
-    return r < 0 ? r : vh_core_fault(hdev, vh_be_reset_device(hdev));
+    if (r == 0) {
+        r = vh_core_fault(hdev, vh_be_reset_device(hdev));
+    }
+    if (r == 0) {
+        vh_core_shmem_clear(hdev); /* nor does the back end know of it now */
+    }
+    return r;
 }
 
 /* What a transfer needs. */

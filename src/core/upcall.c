@@ -8,6 +8,7 @@
  * that it would have come by: whoever hears of them need not know the way.
  */
 #include "core/iommu.h"
+#include "core/share.h"
 
 #include <errno.h>
 
@@ -42,13 +43,14 @@ static int vring_call(struct vhost_dev *dev, unsigned queue)
     if (!vq || !vq->started) {
         return -EINVAL;
     }
-    pthread_mutex_lock(&dev->priv->masking);
+    /* Not priv->masking, under which another thread may wait for us. */
+    pthread_mutex_lock(&dev->priv->calling);
     call.fd =
         vq->masked ? vq->masked_notifier.fd : dev->vdev->queues[queue].call_fd;
     if (call.fd >= 0) {
         vhost_notifier_set(&call);
     }
-    pthread_mutex_unlock(&dev->priv->masking);
+    pthread_mutex_unlock(&dev->priv->calling);
     return 0;
 }
 
@@ -63,10 +65,25 @@ static int vring_err(struct vhost_dev *dev, unsigned queue)
     return 0;
 }
 
+static void disconnected(struct vhost_dev *dev)
+{
+    vh_core_host_notifiers_clear(dev);
+    vh_core_objects_clear(dev);
+    vh_core_shmem_clear(dev);
+}
+
 const struct vh_upcalls vh_core_upcalls = {
     .config_changed = config_changed,
     .iotlb_miss = iotlb_miss,
     .iotlb_fail = vh_core_iotlb_fault,
     .vring_call = vring_call,
     .vring_err = vring_err,
+    .host_notifier = vh_core_host_notifier,
+    .object_add = vh_core_object_add,
+    .object_is = vh_core_object_is,
+    .object_remove = vh_core_object_remove,
+    .object_lookup = vh_core_object_lookup,
+    .shmem_map = vh_core_shmem_map,
+    .shmem_unmap = vh_core_shmem_unmap,
+    .disconnected = disconnected,
 };

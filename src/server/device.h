@@ -107,10 +107,22 @@ struct vh_server_input_ops {
                      struct vh_squeue *queue);
 };
 
+/*
+ * What a device shares with the front end: asked for only if the device offers
+ * SHARED_OBJECT or SHMEM.
+ */
+struct vh_server_share_ops {
+    /** @object: the file of an object, an fd that is lent; -1: there is none */
+    int (*object)(struct vhost_server_device *device, const uint8_t *uuid);
+    /** @shmem_size: of a shared memory region; 0: there is none */
+    uint64_t (*shmem_size)(struct vhost_server_device *device, uint8_t id);
+};
+
 /* What every device has; each one's own struct begins with it. */
 struct vhost_server_device {
     const struct vh_server_device_ops *ops;
     const struct vh_server_input_ops *input; /* NULL: no queue is fed */
+    const struct vh_server_share_ops *share; /* NULL: it shares nothing */
     uint16_t type;                           /* VIRTIO_ID_… */
     uint64_t features;                       /* of its type; set by open */
     uint64_t protocol;                       /* protocol features, likewise */

@@ -39,7 +39,10 @@ vh_handler_fn vh_on_postcopy_advise, vh_on_postcopy_listen, vh_on_postcopy_end;
 /* on-queue.c */
 vh_handler_fn vh_on_set_vring_num, vh_on_set_vring_addr, vh_on_set_vring_base,
     vh_on_get_vring_base, vh_on_set_vring_kick, vh_on_set_vring_call,
-    vh_on_set_vring_err, vh_on_set_vring_enable;
+    vh_on_set_vring_err, vh_on_set_vring_enable, vh_on_vring_kick;
+
+/* on-share.c */
+vh_handler_fn vh_on_get_shared_object, vh_on_get_shmem_config;
 
 /* upcall.c */
 vh_handler_fn vh_on_set_backend_req_fd;

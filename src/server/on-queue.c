@@ -131,7 +131,29 @@ int vh_on_set_vring_kick(struct vhost_server *srv, struct vh_msg *msg,
     struct vh_squeue *q = take_fd(srv, msg, &fd);
 
     (void)reply;
-    return q ? vh_squeue_kick(q, fd) : -EINVAL;
+    if (!q) {
+        return -EINVAL;
+    }
+    q->in_band = false;
+    return vh_squeue_kick(q, fd);
+}
+
+/* The first one starts the ring, where no fd has. */
+int vh_on_vring_kick(struct vhost_server *srv, struct vh_msg *msg,
+                     struct vh_msg *reply)
+{
+    struct vh_squeue *q = queue_of(srv, msg->payload.state.index);
+
+    (void)reply;
+    if (!q) {
+        return -EINVAL;
+    }
+    if (!q->kicked) {
+        q->in_band = true;
+        return vh_squeue_kick(q, -1);
+    }
+    vh_squeue_wake(q);
+    return 0;
 }
 
 int vh_on_set_vring_call(struct vhost_server *srv, struct vh_msg *msg,

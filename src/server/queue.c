@@ -51,6 +51,7 @@ void vh_squeue_set_bell(struct vh_sbell *bell, int fd)
 {
     vh_fd_close(&bell->fd);
     bell->fd = fd;
+    bell->was_set = true;
     bell->may_block = fd >= 0 && !(fcntl(fd, F_GETFL) & O_NONBLOCK);
 }
 
@@ -189,6 +190,7 @@ void vh_squeue_unkick(struct vh_squeue *q)
     empty_eventfd(q->kick_fd);
     vh_fd_close(&q->kick_fd);
     q->kicked = false;
+    q->in_band = false;
 }
 
 void vh_squeue_reset(struct vh_squeue *q)
@@ -225,7 +227,7 @@ static void break_ring(struct vh_squeue *q, const char *why)
     vh_server_log(q->srv, "queue %u is broken: %s", q->index, why);
     vh_server_unwatch(q->srv, q->kick_fd);
     q->ring->broken = why;
-    vh_sbell_ring(&q->err);
+    vh_server_ring(q, VH_BACK_VRING_ERR);
 }
 
 void vh_squeue_break(struct vh_squeue *q, const char *why)
@@ -309,7 +311,7 @@ void vh_squeue_publish(struct vh_squeue *q)
             vh_qlog_published(q);
         }
         if (call) {
-            vh_sbell_ring(&q->call);
+            vh_server_ring(q, VH_BACK_VRING_CALL);
         }
     }
 }
@@ -326,7 +328,7 @@ bool vh_squeue_may_sleep(struct vh_squeue *q)
         q->active = false; /* until the device wakes it */
         return true;
     }
-    if (q->kick_fd < 0) {
+    if (q->kick_fd < 0 && !q->in_band) {
         return true; /* stays active, as nobody will ring */
     }
     more = vh_devring_enable_kick(q->ring);

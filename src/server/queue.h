@@ -23,6 +23,9 @@ struct vhost_server;
 struct vh_sbell {
     int fd; /* -1: none */
     bool may_block;
+    bool was_set;    /* by the front end, and be it to none */
+    bool on_its_way; /* in band, see vh_server_ring() */
+    bool again;
 };
 
 struct vh_squeue {
@@ -39,7 +42,8 @@ struct vh_squeue {
     bool has_addr;
     bool kicked; /* SET_VRING_KICK has come */
     bool enabled;
-    int kick_fd; /* -1: none, we poll */
+    bool in_band; /* kicks are messages */
+    int kick_fd;  /* -1: none, we poll, unless @in_band */
     struct vh_sbell call;
     struct vh_sbell err;
     struct vh_devring *ring; /* NULL: not running */

@@ -152,6 +152,9 @@ static int on_event(struct vhost_server *srv, uint64_t data,
     case VH_EVENT_STATE:
         vh_transfer_run(srv);
         return 0;
+    case VH_EVENT_SIDE:
+        vh_server_on_side(srv);
+        return 0;
     default: /* a round looks at the device in any case */
         return 0;
     }

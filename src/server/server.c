@@ -62,12 +62,15 @@ uint64_t vh_server_features(const struct vhost_server *srv)
     | VH_PF(RESET_DEVICE) \
     | VH_PF(DEVICE_STATE) \
     | VH_PF(GPA_ADDRESSES))
+
+#define ON_REQUEST VH_PF(INBAND_NOTIFICATIONS)
 /* clang-format on */
 
 uint64_t vh_server_protocol_features(const struct vhost_server *srv)
 {
     return vh_protocol_features_usable(
-        (IMPLEMENTED | srv->device->protocol) &
+        (IMPLEMENTED | srv->device->protocol |
+         (ON_REQUEST & srv->options.offer_protocol_features)) &
         ~srv->options.hide_protocol_features);
 }
 

@@ -70,6 +70,7 @@ enum vh_server_event {
     VH_EVENT_INPUT,
     VH_EVENT_AGAIN,
     VH_EVENT_STATE,
+    VH_EVENT_SIDE,
 };
 
 /** vh_server_watch() - add an fd; 0 or a negative errno

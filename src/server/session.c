@@ -50,6 +50,7 @@ static const struct handler {
     [VH_POSTCOPY_ADVISE]       = { vh_on_postcopy_advise,       true  },
     [VH_POSTCOPY_LISTEN]       = { vh_on_postcopy_listen,       false },
     [VH_POSTCOPY_END]          = { vh_on_postcopy_end,          false },
+    [VH_VRING_KICK]            = { vh_on_vring_kick,            false },
     [VH_GET_MAX_MEM_SLOTS]     = { vh_on_get_max_mem_slots,     true  },
     [VH_ADD_MEM_REG]           = { vh_on_add_mem_reg,           false },
     [VH_REM_MEM_REG]           = { vh_on_rem_mem_reg,           false },
@@ -60,6 +61,8 @@ static const struct handler {
     [VH_RESET_DEVICE]          = { vh_on_reset_device,          false },
     [VH_SET_DEVICE_STATE_FD]   = { vh_on_set_device_state_fd,   true  },
     [VH_CHECK_DEVICE_STATE]    = { vh_on_check_device_state,    true  },
+    [VH_GET_SHARED_OBJECT]     = { vh_on_get_shared_object,     true  },
+    [VH_GET_SHMEM_CONFIG]      = { vh_on_get_shmem_config,      true  },
     /* clang-format on */
 };
 

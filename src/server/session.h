@@ -6,13 +6,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/upcall.h"
 #include "wire/sock.h"
 
 struct vhost_server;
 
 struct vh_session {
-    struct vh_sock *side; /* for requests of ours; or NULL */
     struct vh_sock *sock; /* NULL: there is none */
+    struct vh_side side;  /* for requests of ours */
     uint64_t features;    /* acknowledged by the driver */
     uint64_t protocol;    /* acknowledged by the front end */
     uint8_t status;
@@ -33,8 +34,5 @@ void vh_session_dispatch(struct vhost_server *srv);
 
 /** vh_session_end() - stop the queues, let go of the memory, hang up */
 void vh_session_end(struct vhost_server *srv, const char *why);
-
-/** vh_server_close_side() - no more requests of ours */
-void vh_server_close_side(struct vhost_server *srv);
 
 #endif

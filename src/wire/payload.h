@@ -104,7 +104,7 @@ struct vh_mmap {
 struct vh_shmem_config {
     uint32_t n;
     uint32_t padding;
-    uint64_t sizes[256];
+    uint64_t sizes[VH_SHMEM_REGIONS];
 };
 
 union vh_payload {

@@ -24,6 +24,7 @@
 #define VH_VRING_IDX_MASK 0xffu
 #define VH_VRING_NOFD (1u << 8)
 #define VH_QUEUES_MAX 256
+#define VH_SHMEM_REGIONS 256
 
 /* Front end to back end. */
 enum vh_request {

@@ -195,6 +195,8 @@ uint64_t vh_protocol_features_usable(uint64_t features)
         { VH_PF(INBAND_NOTIFICATIONS), VH_PF(BACKEND_REQ) | VH_PF(REPLY_ACK) },
         { VH_PF(BACKEND_SEND_FD), VH_PF(BACKEND_REQ) },
         { VH_PF(HOST_NOTIFIER), VH_PF(BACKEND_REQ) },
+        { VH_PF(SHARED_OBJECT), VH_PF(BACKEND_REQ) },
+        { VH_PF(SHMEM), VH_PF(BACKEND_REQ) },
         { VH_PF(GET_VRING_BASE_INFLIGHT), VH_PF(INFLIGHT_SHMFD) },
         /* After 20, on which it stands. */
         { VH_PF(GET_VRING_BASE_SKIP_DRAIN), VH_PF(GET_VRING_BASE_INFLIGHT) },

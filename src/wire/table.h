@@ -94,7 +94,8 @@ const char *vh_protocol_feature_name(unsigned bit);
  * vh_protocol_features_usable() - drop bits whose dependencies are missing
  * @features: a set of protocol features
  *
- * 14 (in-band) needs 3 and 5; 20 needs 12; 23 needs 20; 10 and 11 need 5.
+ * 14 (in-band) needs 3 and 5; 20 needs 12; 23 needs 20; 10, 11, 18 and 22
+ * need 5.
  *
  * Return: the largest subset in which every bit has what it needs.
  */

@@ -82,6 +82,7 @@ struct peer {
     uint64_t status_lost; /* bits that GET_STATUS leaves out */
     uint32_t bases[VH_QUEUES_MAX];
     uint8_t config[VH_CONFIG_MAX];
+    struct vh_shmem_config shmem;
     const struct peer_rule *rules;
     size_t n_rules;
     peer_hook_fn *hook;
@@ -201,6 +202,9 @@ static inline void peer_obey(struct peer *peer, struct peer_entry *entry)
         return;
     case VH_GET_MAX_MEM_SLOTS:
         peer_reply_u64(peer, entry->request, peer->n_slots);
+        return;
+    case VH_GET_SHMEM_CONFIG:
+        peer_reply(peer, entry->request, &peer->shmem, sizeof(peer->shmem));
         return;
     case VH_GET_STATUS:
         peer_reply_u64(peer, entry->request, peer->status & ~peer->status_lost);

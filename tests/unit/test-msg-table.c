@@ -191,6 +191,8 @@ static uint64_t needed_by(unsigned bit)
     switch (bit) {
     case 10:
     case 11:
+    case 18:
+    case 22:
         return 1u << 5;
     case 14:
         return 1u << 3 | 1u << 5;

@@ -29,7 +29,10 @@
     | VH_PF(RARP) \
     | VH_PF(NET_MTU) \
     | VH_PF(CROSS_ENDIAN) \
-    | VH_PF(GPA_ADDRESSES))
+    | VH_PF(GPA_ADDRESSES) \
+    | VH_PF(BACKEND_SEND_FD) \
+    | VH_PF(HOST_NOTIFIER) \
+    | VH_PF(SHMEM))
 /* clang-format on */
 
 static const struct peer full = {
@@ -44,7 +47,7 @@ static void test_negotiates_in_three_round_trips(void **state)
     static const uint32_t expected[] = {
         VH_GET_FEATURES,  VH_GET_PROTOCOL_FEATURES, VH_SET_PROTOCOL_FEATURES,
         VH_GET_QUEUE_NUM, VH_GET_MAX_MEM_SLOTS,     VH_SET_BACKEND_REQ_FD,
-        VH_SET_OWNER,
+        VH_GET_SHMEM_CONFIG, VH_SET_OWNER,
     };
     struct rig rig = { .peer = full };
     struct vhost_user_info info;
@@ -168,6 +171,7 @@ static void test_refuses_numbers_that_make_no_sense(void **state)
     struct rig no_queues = { .peer = full };
     struct rig no_slots = { .peer = full };
     struct rig few = { .peer = full, .dev.num_queues = 5 };
+    struct rig odd = { .peer = full };
 
     (void)state;
     no_queues.peer.n_queues = 0;
@@ -175,6 +179,8 @@ static void test_refuses_numbers_that_make_no_sense(void **state)
     no_slots.peer.n_slots = 0;
     assert_init_fails(&no_slots, -EPROTO, "no memory");
     assert_init_fails(&few, -EINVAL, "has 4 queues, the device needs 5");
+    odd.peer.shmem.sizes[255] = 4097;
+    assert_init_fails(&odd, -EPROTO, "region 255 has 4097 bytes");
 }
 
 static void test_caps_numbers_that_are_too_large(void **state)

@@ -23,6 +23,8 @@ int vh_user_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,
 int vh_user_set_vring_num(struct vhost_dev *dev, struct vhost_vring_state *s);
 int vh_user_set_vring_base(struct vhost_dev *dev, struct vhost_vring_state *s);
 int vh_user_set_vring_addr(struct vhost_dev *dev, struct vhost_vring_addr *a);
+bool vh_user_wants_kicks(struct vhost_dev *dev);
+int vh_user_vring_kick(struct vhost_dev *dev, unsigned queue);
 int vh_user_set_vring_kick(struct vhost_dev *dev, struct vhost_vring_file *f);
 int vh_user_set_vring_call(struct vhost_dev *dev, struct vhost_vring_file *f);
 int vh_user_set_vring_err(struct vhost_dev *dev, struct vhost_vring_file *f);
@@ -52,6 +54,15 @@ int vh_user_open_side(struct vhost_user *user, struct vhost_error **errp);
 void vh_user_side_is_sent(struct vhost_user *user);
 void vh_user_close_side(struct vhost_user *user);
 int vh_user_serve(void *user, struct vhost_error **errp);
+
+/* share.c */
+int vh_user_get_shared_object(struct vhost_dev *dev, const uint8_t *uuid,
+                              int *fd);
+uint64_t vh_user_get_shmem_size(struct vhost_dev *dev, uint8_t id);
+/* At the negotiation: ask, then check. */
+int vh_user_post_shmem(struct vhost_user *user, struct vhost_error **errp);
+int vh_user_check_shmem(const struct vhost_user *user,
+                        struct vhost_error **errp);
 
 /* state.c */
 bool vh_user_supports_device_state(struct vhost_dev *dev);

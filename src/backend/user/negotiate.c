@@ -39,11 +39,16 @@
     | VH_PF(RARP) \
     | VH_PF(NET_MTU) \
     | VH_PF(CROSS_ENDIAN) \
-    | VH_PF(GPA_ADDRESSES))
+    | VH_PF(GPA_ADDRESSES) \
+    | VH_PF(BACKEND_SEND_FD) \
+    | VH_PF(HOST_NOTIFIER) \
+    | VH_PF(SHARED_OBJECT) \
+    | VH_PF(SHMEM))
 
 /* Implemented, but not for everybody. */
 #define ON_REQUEST (0 \
     | VH_PF(CRYPTO_SESSION) \
+    | VH_PF(INBAND_NOTIFICATIONS) \
     | VH_PF(XEN_MMAP))
 /* clang-format on */
 
@@ -119,6 +124,9 @@ static uint64_t acceptable(const struct vhost_user *user)
     if (o->host_addresses) {
         features &= ~VH_PF(GPA_ADDRESSES);
     }
+    if (!user->dev->objects) {
+        features &= ~VH_PF(SHARED_OBJECT); /* nobody to share with */
+    }
     return features & ~o->forbidden;
 }
 
@@ -191,6 +199,9 @@ static int set_protocol_features(struct vhost_user *user, struct number *queues,
     if (r == 0) {
         r = vh_user_open_side(user, errp);
     }
+    if (r == 0) {
+        r = vh_user_post_shmem(user, errp);
+    }
     /* Even then: what was posted answers into this frame's callers. */
     waited = vh_user_wait(user, errp);
     vh_user_side_is_sent(user);
@@ -240,6 +251,9 @@ int vh_user_negotiate(struct vhost_user *user, struct vhost_error **errp)
     }
     if (r == 0 && (user->offered & VH_F_PROTOCOL_FEATURES)) {
         r = set_protocol_features(user, &queues, &slots, errp);
+    }
+    if (r == 0) {
+        r = vh_user_check_shmem(user, errp);
     }
     return r < 0 ? r : check_limits(user, &queues, &slots, errp);
 }

@@ -210,11 +210,44 @@ int vh_user_set_vring_addr(struct vhost_dev *dev, struct vhost_vring_addr *a)
     return vh_user_post_one(dev, &msg, (int)a->index);
 }
 
+bool vh_user_wants_kicks(struct vhost_dev *dev)
+{
+    const struct vhost_user *user = dev->opaque;
+
+    return vh_user_has(user, VH_PF_INBAND_NOTIFICATIONS);
+}
+
+/* An ack would have nobody to go to. */
+int vh_user_vring_kick(struct vhost_dev *dev, unsigned queue)
+{
+    struct vhost_error *err = NULL;
+    struct vhost_user *user;
+    struct vh_msg msg;
+    int r = vh_user_enter(dev, &user);
+
+    if (r < 0) {
+        return r;
+    }
+    vh_msg_init_state(&msg, VH_VRING_KICK, queue, 0);
+    r = vh_chan_post(user->chan, &msg, VH_EXPECT_NOTHING, VH_PATIENCE_SHORT,
+                     (int)queue, NULL, NULL);
+    if (r < 0) {
+        vh_error(&err, r, "VRING_KICK", (int)queue, "%s: can't kick queue %u",
+                 user->name, queue);
+    }
+    return vh_user_leave(user, r, &err);
+}
+
+/* In band it is the first kick that starts a ring. */
 int vh_user_set_vring_kick(struct vhost_dev *dev, struct vhost_vring_file *f)
 {
     struct vh_msg msg;
 
-    vh_msg_init_fd(&msg, VH_SET_VRING_KICK, f->index, f->fd);
+    if (f->fd >= 0 && vh_user_wants_kicks(dev)) {
+        vh_msg_init_state(&msg, VH_VRING_KICK, f->index, 0);
+    } else {
+        vh_msg_init_fd(&msg, VH_SET_VRING_KICK, f->index, f->fd);
+    }
     return vh_user_post_one(dev, &msg, (int)f->index);
 }
 
@@ -222,6 +255,9 @@ int vh_user_set_vring_call(struct vhost_dev *dev, struct vhost_vring_file *f)
 {
     struct vh_msg msg;
 
+    if (vh_user_wants_kicks(dev)) {
+        return 0; /* an fd would be preferred to messages */
+    }
     vh_msg_init_fd(&msg, VH_SET_VRING_CALL, f->index, f->fd);
     return vh_user_post_any(dev, &msg, (int)f->index);
 }
@@ -230,6 +266,9 @@ int vh_user_set_vring_err(struct vhost_dev *dev, struct vhost_vring_file *f)
 {
     struct vh_msg msg;
 
+    if (vh_user_wants_kicks(dev)) {
+        return 0;
+    }
     vh_msg_init_fd(&msg, VH_SET_VRING_ERR, f->index, f->fd);
     return vh_user_post_one(dev, &msg, (int)f->index);
 }

@@ -32,8 +32,8 @@
 #define VH_STATUS_FEATURES_OK 8u
 
 struct vh_postcopy;
-struct vh_sock;
 struct vh_user_post;
+struct vh_user_side;
 
 /** struct vhost_user - a back end behind a socket
  * @lock: see the top of this file
@@ -58,6 +58,7 @@ struct vh_user_post;
  * @side: the second channel, for requests of the back end; NULL: none,
  *     or the back end has closed it
  * @side_peer_fd: its other end, until that is sent; or -1
+ * @shmem: sizes of the shared memory regions; NULL: there are none
  * @postcopy: page faults of the back end; NULL: none are to be heard of
  * @listening: memory comes with faults, and is answered with addresses
  * @mem: the regions that the back end has, if it has slots
@@ -91,8 +92,9 @@ struct vhost_user {
     TAILQ_HEAD(, vh_user_post) foreign;
     struct vhost_error *refusal;
 
-    struct vh_sock *side;
+    struct vh_user_side *side;
     int side_peer_fd;
+    uint64_t *shmem;
 
     struct vh_postcopy *postcopy;
     bool listening;
