@@ -22,12 +22,19 @@ static struct vhost_memory_section sections[] = {
     { .gpa = GPA, .size = 0x4000, .hva = (void *)(uintptr_t)HVA },
 };
 
-static void up(struct rig *rig)
+static void up_with(struct rig *rig, const struct peer_rule *rules, size_t n)
 {
     *rig = (struct rig){ .peer = acks };
+    rig->peer.rules = rules;
+    rig->peer.n_rules = n;
     assert_int_equal(rig_up(rig), 0);
     rig->dev.mem_sections = sections;
     rig->dev.n_mem_sections = ARRAY_SIZE(sections);
+}
+
+static void up(struct rig *rig)
+{
+    up_with(rig, NULL, 0);
 }
 
 static int update(struct rig *rig, uint64_t hva, uint64_t size)
@@ -110,9 +117,7 @@ static void test_a_refused_update_is_told(void **state)
     struct rig rig;
 
     (void)state;
-    up(&rig);
-    rig.peer.rules = rules;
-    rig.peer.n_rules = 1;
+    up_with(&rig, rules, 1);
     assert_int_equal(update(&rig, HVA, 0x1000), -EREMOTEIO);
     assert_non_null(strstr(rig_words(&rig), "IOTLB_MSG"));
     rig_down(&rig);
