@@ -331,17 +331,16 @@ static void test_moves_no_further_than_the_other_log_goes(void **state)
  * that a fetch in two steps, which loses a bit in millions, is found out.
  */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define DUEL 2000000
+#define DUELS 20000
 #else
-#define DUEL 40000000
+#define DUELS 1000000
 #endif
 
 struct writer {
     struct vh_dirty *dirty;
     unsigned pages;
-    unsigned rounds;
     unsigned *marked; /* how often, by page */
-    bool done;
+    bool stop;
 };
 
 static void *write_on(void *arg)
@@ -349,7 +348,7 @@ static void *write_on(void *arg)
     struct writer *w = arg;
     unsigned seed = 99;
 
-    for (unsigned i = 0; i < w->rounds; i++) {
+    while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
         unsigned page = pick(&seed, w->pages);
 
         /* Not again before it was fetched, or two marks are one bit. */
@@ -361,7 +360,6 @@ static void *write_on(void *arg)
             vh_dirty_mark(w->dirty, page, 1);
         }
     }
-    __atomic_store_n(&w->done, true, __ATOMIC_RELEASE);
     return NULL;
 }
 
@@ -376,25 +374,26 @@ static void count(void *opaque, uint64_t gpa, uint64_t size)
 
 static void check_writer(uint64_t part)
 {
-    struct writer w = { .pages = 320, .rounds = DUEL };
+    struct writer w = { .pages = 320 };
     unsigned *fetched = calloc(PAGES, sizeof(*fetched));
     struct vh_dirty_run run = { .sink = count, .opaque = fetched };
     pthread_t thread;
-    bool done;
 
     w.dirty = make(VH_DIRTY_BYTES);
     w.marked = calloc(PAGES, sizeof(*w.marked));
     assert_non_null(fetched);
     assert_non_null(w.marked);
     assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
-    do {
-        done = __atomic_load_n(&w.done, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < DUELS; i++) {
         for (uint64_t p = 0; p < w.pages; p += part) {
             vh_dirty_fetch(w.dirty, p, part, &run);
         }
         vh_dirty_run_end(&run);
-    } while (!done);
+    }
+    __atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
     pthread_join(thread, NULL);
+    vh_dirty_fetch(w.dirty, 0, PAGES, &run);
+    vh_dirty_run_end(&run);
     assert_memory_equal(fetched, w.marked, PAGES * sizeof(*fetched));
     free(fetched);
     free(w.marked);
