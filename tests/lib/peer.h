@@ -206,6 +206,9 @@ static inline void peer_obey(struct peer *peer, struct peer_entry *entry)
     case VH_GET_SHMEM_CONFIG:
         peer_reply(peer, entry->request, &peer->shmem, sizeof(peer->shmem));
         return;
+    case VH_GET_SHARED_OBJECT: /* it has none */
+        peer_reply(peer, entry->request, NULL, 0);
+        return;
     case VH_GET_STATUS:
         peer_reply_u64(peer, entry->request, peer->status & ~peer->status_lost);
         return;
