@@ -87,6 +87,10 @@ static void answer(struct peer *peer, struct vh_msg *msg)
     case VH_GET_VRING_BASE:
         reply.payload.state = msg->payload.state;
         break;
+    case VH_GET_CONFIG:
+        reply.payload.config = msg->payload.config;
+        reply.size = msg->size;
+        break;
     default:
         if (row->reply == VH_REPLY_OWN) {
             reply.payload.u64 = 1;
@@ -375,6 +379,68 @@ test_a_request_that_breaks_the_protocol_breaks_the_device(void **state)
     down(&rig);
 }
 
+static unsigned n_told;
+
+static int on_config(struct vhost_dev *dev)
+{
+    uint8_t config[4];
+
+    /* The owner may ask what has changed: no call goes on. */
+    assert_int_equal(vhost_dev_get_config(dev, config, sizeof(config), NULL),
+                     0);
+    n_told++;
+    return 0;
+}
+
+static void
+test_a_change_in_the_middle_of_a_call_waits_for_dispatch(void **state)
+{
+    static const VhostDevConfigOps ops = { .vhost_dev_config_notifier =
+                                               on_config };
+    struct vh_msg question;
+    struct rig rig;
+
+    (void)state;
+    n_told = 0;
+    vh_msg_init(&question, VH_BACK_CONFIG_CHANGE_MSG);
+    up(&rig, VH_PF(REPLY_ACK) | VH_PF(BACKEND_REQ) | VH_PF(CONFIG), &question);
+    vhost_dev_set_config_notifier(&rig.dev, &ops);
+    OK(&rig, vhost_dev_start(&rig.dev, &rig.vdev, true));
+    assert_true(rig.peer.n_asked > 1);
+    assert_int_equal(rig.peer.n_refused, 0);
+    assert_int_equal(n_told, 0);
+    rig.peer.question.request = 0;
+    OK(&rig, vhost_dev_dispatch(&rig.dev));
+    assert_int_equal(n_told, 1); /* for all of them */
+    OK(&rig, vhost_dev_dispatch(&rig.dev));
+    assert_int_equal(n_told, 1);
+    OK(&rig, vhost_dev_stop(&rig.dev, &rig.vdev, true));
+    down(&rig);
+}
+
+/* Both its sockets hang up: neither may keep the owner's loop busy. */
+static void test_a_loop_rests_when_the_back_end_is_gone(void **state)
+{
+    const struct vh_msg none = { .request = 0 };
+    struct pollfd pfd = { .events = POLLIN };
+    struct rig rig;
+
+    (void)state;
+    up(&rig, VH_PF(REPLY_ACK) | VH_PF(BACKEND_REQ), &none);
+    OK(&rig, vhost_dev_start(&rig.dev, &rig.vdev, true));
+    shutdown(vh_sock_fd(rig.peer.sock), SHUT_RDWR);
+    shutdown(vh_sock_fd(rig.peer.side), SHUT_RDWR);
+    pfd.fd = vhost_dev_get_fd(&rig.dev);
+    assert_true(poll(&pfd, 1, WAIT_MS) > 0);
+    while (vhost_dev_dispatch(&rig.dev) == 0) {
+        assert_true(poll(&pfd, 1, WAIT_MS) > 0);
+    }
+    assert_int_equal(rig.dev.state, VHOST_DEV_LOST);
+    assert_int_equal(poll(&pfd, 1, 50), 0);
+    vhost_dev_stop(&rig.dev, &rig.vdev, true);
+    down(&rig);
+}
+
 static void test_a_back_end_may_close_the_channel_and_go_on(void **state)
 {
     const struct vh_msg none = { .request = 0 };
@@ -407,6 +473,9 @@ int main(void)
         cmocka_unit_test(test_an_update_is_not_the_back_end_s_to_make),
         cmocka_unit_test(
             test_a_request_that_breaks_the_protocol_breaks_the_device),
+        cmocka_unit_test(
+            test_a_change_in_the_middle_of_a_call_waits_for_dispatch),
+        cmocka_unit_test(test_a_loop_rests_when_the_back_end_is_gone),
         cmocka_unit_test(test_a_back_end_may_close_the_channel_and_go_on),
     };
 
