@@ -14,11 +14,11 @@
 #include "driver/fs.h"
 #include "util/error.h"
 
+/* These mean nothing there. */
+#define FLAGS_OURS (O_CLOEXEC | O_NOFOLLOW | O_NOCTTY)
 #define FLAGS_KNOWN                                                    \
     (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_DIRECTORY | \
      O_SYNC | O_DSYNC | O_LARGEFILE | FLAGS_OURS)
-#define FLAGS_OURS (O_CLOEXEC | O_NOFOLLOW | O_NOCTTY) /* mean nothing there \
-                                                        */
 #define N_AT_FIRST 16
 
 /* Room for more of them.  False if memory is short. */

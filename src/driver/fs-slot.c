@@ -34,19 +34,11 @@
 #define ARGS_MAX (AT_NAME - AT_ARGS)
 #define BODY_MAX (HEAD_SIZE - AT_BODY)
 #define ALIGN 4096
-
-#define FORGET_SIZE 64
 #define ERRNO_MAX 4095 /* as the system has it: what is below is no errno */
 #define TAKE 8
 
-struct forget {
-    struct fuse_in_header header;
-    struct fuse_forget_in forget;
-};
-
 static_assert(sizeof(struct fuse_in_header) <= AT_ARGS, "head of a slot");
 static_assert(AT_NAME + VH_FS_NAME_MAX + 1 <= AT_ANSWER, "head of a slot");
-static_assert(sizeof(struct forget) <= FORGET_SIZE, "forgets");
 
 static size_t slot_size(size_t transfer_size)
 {
@@ -81,12 +73,12 @@ int vh_fs_slots_open(struct vhost_fs *fs)
     fs->forgets.gpa = gpa + VH_FS_SLOTS * each;
     for (unsigned i = 0; i < VH_FS_FORGETS; i++) {
         fs->forgets.free[fs->forgets.n_free++] =
-            fs->forgets.memory + (size_t)i * FORGET_SIZE;
+            fs->forgets.memory + (size_t)i * VH_FS_FORGET_SIZE;
     }
     return 0;
 }
 
-static_assert(VH_FS_FORGETS * FORGET_SIZE <= ALIGN, "vh_fs_slots_size()");
+static_assert(VH_FS_FORGETS * VH_FS_FORGET_SIZE <= ALIGN, "vh_fs_slots_size()");
 
 static struct vh_virtq *requests(const struct vhost_fs *fs)
 {
@@ -185,8 +177,8 @@ static int collect_some(struct vhost_fs *fs, int64_t deadline)
     }
 }
 
-static void fill_header(struct vhost_fs *fs, struct fuse_in_header *header,
-                        uint32_t opcode, uint64_t node, size_t len)
+void vh_fs_fill_header(struct vhost_fs *fs, struct fuse_in_header *header,
+                       uint32_t opcode, uint64_t node, size_t len)
 {
     fs->unique += 2; /* odd ones are for interrupts */
     *header = (struct fuse_in_header){
@@ -213,8 +205,8 @@ static unsigned fill_out(struct vhost_fs *fs, struct vh_fs_slot *slot,
     struct fuse_in_header header;
     unsigned n = 0;
 
-    fill_header(fs, &header, call->opcode, call->node,
-                call->args_len + name_len + call->data_len);
+    vh_fs_fill_header(fs, &header, call->opcode, call->node,
+                      call->args_len + name_len + call->data_len);
     slot->unique = header.unique;
     memcpy(slot->head, &header, sizeof(header));
     sg[n++] = (struct vh_sg){ slot->head_gpa, sizeof(header) };
@@ -394,58 +386,4 @@ ssize_t vh_fs_call(struct vhost_fs *fs, const struct vh_fs_call *call,
     int r = vh_fs_begin(fs, call, &slot, errp);
 
     return r < 0 ? r : vh_fs_finish(fs, slot, errp);
-}
-
-static void collect_forgets(struct vhost_fs *fs, struct vh_virtq *vq)
-{
-    struct vh_ring_used used[TAKE];
-    int n;
-
-    while ((n = vh_virtq_take(vq, used, TAKE)) > 0) {
-        while (n > 0) {
-            fs->forgets.free[fs->forgets.n_free++] = used[--n].cookie;
-        }
-    }
-}
-
-static int add_forget(struct vhost_fs *fs, struct vh_virtq *vq, uint64_t node,
-                      uint64_t n)
-{
-    struct vh_fs_forgets *forgets = &fs->forgets;
-    char *place = forgets->free[forgets->n_free - 1];
-    struct vh_sg sg = { forgets->gpa + (uint64_t)(place - forgets->memory),
-                        sizeof(struct forget) };
-    struct forget request = { .forget.nlookup = n };
-    int r;
-
-    fill_header(fs, &request.header, FUSE_FORGET, node, sizeof(request.forget));
-    memcpy(place, &request, sizeof(request));
-    r = vh_ring_add(vq->ring, &sg, 1, 0, place);
-    if (r == 0) {
-        forgets->n_free--;
-        r = vh_virtq_submit(vq);
-    }
-    return r;
-}
-
-void vh_fs_forget(struct vhost_fs *fs, uint64_t node, uint64_t n)
-{
-    struct vh_virtq *vq = &fs->device.queues[VH_FS_HIPRIO];
-    int64_t deadline = deadline_of(fs);
-    int r = fs->is_paused || node == VH_FS_ROOT ? -EINVAL : -ENOSPC;
-
-    while (r == -ENOSPC && !vq->failed) {
-        collect_forgets(fs, vq);
-        if (fs->forgets.n_free > 0) {
-            r = add_forget(fs, vq, node, n);
-        }
-        if (r == -ENOSPC) {
-            r = vh_deadline_passed(deadline)      ? -ETIMEDOUT
-                : vh_virtq_wait(vq, deadline) < 0 ? -ENOTCONN
-                                                  : -ENOSPC;
-        }
-    }
-    if (r == -ETIMEDOUT) {
-        vh_virtq_fail(vq, r, "nodes are not forgotten in time");
-    }
 }

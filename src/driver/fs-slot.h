@@ -17,9 +17,11 @@
 #include <vhost/error.h>
 
 struct vhost_fs;
+struct fuse_in_header;
 
 #define VH_FS_SLOTS 4    /* requests at a time */
 #define VH_FS_FORGETS 32 /* on their way at a time */
+#define VH_FS_FORGET_SIZE 64
 
 /* The largest request without indirect descriptors: header, arguments, data;
  * header, data. */
@@ -128,6 +130,13 @@ ssize_t vh_fs_call(struct vhost_fs *fs, const struct vh_fs_call *call,
  * Fails silently: the next request will tell.
  */
 void vh_fs_forget(struct vhost_fs *fs, uint64_t node, uint64_t n);
+
+/** vh_fs_forgets_settle() - wait until the back end has taken them all */
+void vh_fs_forgets_settle(struct vhost_fs *fs);
+
+/** vh_fs_fill_header() - of the next request, with @len bytes behind it */
+void vh_fs_fill_header(struct vhost_fs *fs, struct fuse_in_header *header,
+                       uint32_t opcode, uint64_t node, size_t len);
 
 /** vh_fs_lied() - an answer makes no sense: break the session
  * @fs: a file system

@@ -183,6 +183,8 @@ int vhost_fs_save(struct vhost_fs *fs, struct vhost_stream *stream,
                         "VHOST_USER_PROTOCOL_F_DEVICE_STATE");
     }
     if (!fs->is_paused) {
+        /* What stays in the ring would never reach the other server. */
+        vh_fs_forgets_settle(fs);
         fs->is_paused = true;
         r = vh_device_pause(&fs->device, errp);
     }

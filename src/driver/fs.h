@@ -4,6 +4,7 @@
  *
  *   fs.c          taking a device up, and giving it back
  *   fs-slot.c     requests: where they lie, how they are sent and answered
+ *   fs-forget.c   requests that have no answer
  *   fs-session.c  the first request and the last
  *   fs-node.c     requests about nodes
  *   fs-path.c     from paths to nodes
