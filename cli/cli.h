@@ -13,6 +13,7 @@
 int bench_main(int argc, char **argv);
 int bridge_main(int argc, char **argv);
 int copy_main(int argc, char **argv);
+int fs_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
 int state_main(int argc, char **argv);

@@ -26,6 +26,7 @@ static const struct verb {
     { "bench",  bench_main,  "measure a device" },
     { "bridge", bridge_main, "join a network device and a tap" },
     { "copy",   copy_main,   "copy between files and block devices" },
+    { "fs",     fs_main,     "list, read and write files behind virtio-fs" },
     { "probe",  probe_main,  "show what a device offers" },
     { "serve",  serve_main,  "serve a file as a device" },
     { "state",  state_main,  "save or load the state of a device" },

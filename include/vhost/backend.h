@@ -115,7 +115,8 @@ typedef enum VhostDeviceStatePhase {
  *     has let go of what is not in it any more, unless dev is being started:
  *     then it may be posted.  Required.
  * @vhost_set_log_base: where dirty pages are marked: @base is the mapping,
- *     @log holds the file.  NULL: no dirty log.
+ *     @log holds the file; both live until another log is settled, or the
+ *     queues are stopped.  May be posted.  NULL: no dirty log.
  * @vhost_requires_shm_log: true if the log must be a shared file.  NULL: no.
  * @vhost_migration_done: the guest now runs elsewhere; @mac_addr announces
  *     it (RARP).  NULL: nothing to do.

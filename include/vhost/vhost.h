@@ -303,7 +303,10 @@ int vhost_dev_get_fd(struct vhost_dev *hdev);
  * vhost_dev_dispatch() - do what there is to do, without waiting
  * @hdev: an initialised device
  *
- * Calls back into the owner: vring_error, lost.
+ * Calls back into the owner: vring_error, lost, and the configuration notifier.
+ * What a back end asks that can't wait (a translation, a file, a page of
+ * doorbell) is answered here too, and by every other call that waits for it: so
+ * neither side can wait for the other for ever.
  *
  * Return: 0; -ENOTCONN once the back end is gone, -EPROTO once it is broken.
  */

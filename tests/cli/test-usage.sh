@@ -9,14 +9,14 @@ help_lists_every_verb() {
     local verb
     run "$VHOST" --help
     [ $status = 0 ] && [ ! -s "$work/err" ] || show || return
-    for verb in bench bridge copy probe serve state; do
+    for verb in bench bridge copy fs probe serve state; do
         grep -qE "^  $verb +[a-z]" "$work/out" || show || return
     done
 }
 
 every_verb_has_help() {
     local verb
-    for verb in bench bridge copy probe serve state; do
+    for verb in bench bridge copy fs probe serve state; do
         run "$VHOST" $verb --help
         [ $status = 0 ] && grep -q "^Usage: vhost $verb " "$work/out" || show || return
     done
@@ -25,7 +25,7 @@ every_verb_has_help() {
 # Each option of --help stands in the manual page, and the other way round.
 manual_agrees() {
     local page=${BASH_SOURCE[0]%/*}/../../man/vhost.1 verb
-    for verb in bench bridge copy probe serve state "serve net"; do
+    for verb in bench bridge copy fs probe serve state "serve net"; do
         # shellcheck disable=SC2086 # two words
         "$VHOST" $verb --help
     done | grep -oE -- '--[a-z][a-z-]*' | grep -v '^--help$' | sort -u >"$work/a"

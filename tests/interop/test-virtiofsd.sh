@@ -93,6 +93,45 @@ fails_with_words() { # pattern, command…
 }
 check "virtiofsd 1.13 has no packed rings, and that is said" packed
 
+# The command, each time at a virtiofsd of its own.
+vhost_fs() {
+    local verb=$1
+    shift
+    serve a new >&2 && "$VHOST" fs "$verb" "user:$work/a.sock" "$@"
+}
+lists() {
+    vhost_fs ls / >"$work/out" && [ "$(wc -l <"$work/out")" = 9 ] &&
+        grep -qE '^-rw------- +0 +0 +7 [-0-9: ]{16} secret$' "$work/out" &&
+        grep -qE '^drwxr-xr-x .* sub$' "$work/out" || { cat "$work/out"; return 1; }
+}
+check "vhost fs ls lists a directory" lists
+lists_json() {
+    vhost_fs ls /sub --json | python '
+import json, sys
+l = json.load(sys.stdin)
+assert [e["name"] for e in l] == ["big", "deep"], l
+assert l[0]["size"] == 5000000 and l[0]["mode"] == "-rw-r--r--", l'
+}
+check "and as JSON" lists_json
+describes() { [ "$(vhost_fs ls hello | awk '{ print $1, $4, $NF }')" = "-rw-r--r-- 6 hello" ]; }
+check "or describes a file" describes
+reads() { vhost_fs cat /sub/big | cmp - "$tree/sub/big"; }
+check "vhost fs cat reads a file" reads
+puts() {
+    vhost_fs put /put <"$tree/sub/big" && cmp "$tree/put" "$tree/sub/big" &&
+        vhost_fs put /put <"$tree/hello" && cmp "$tree/put" "$tree/hello" &&
+        vhost_fs put /put </dev/null && [ ! -s "$tree/put" ]
+}
+check "vhost fs put writes one, or over it" puts
+rm -f "$tree/put"
+no_such_file() {
+    serve a new
+    fails_with_words "^vhost: /sub/none: .*No such file" "$VHOST" fs cat "user:$work/a.sock" /sub/none
+}
+check "what is not there is told, with its name" no_such_file
+full() { serve a new && ! "$VHOST" fs cat "user:$work/a.sock" /sub/big >/dev/full 2>"$work/out" && grep -q 'No space left' "$work/out"; }
+check "as is standard output that is full" full
+
 owners() { serve a $1 && "$FS_EXERCISE" owners "user:$work/a.sock"; }
 check "what is made belongs to whom it is made for" owners new
 refused() { serve n nobody && "$FS_EXERCISE" refused "user:$work/nobody/n.sock"; }
