@@ -84,6 +84,11 @@ typedef enum VhostDeviceStatePhase {
  * @vhost_backend_cleanup: let go of it; also after a failed init.  Required.
  * @vhost_sync: wait until all that was posted is answered, or the deadline;
  *     returns the first refusal.  NULL: nothing is ever posted.
+ * @vhost_try_sync: the same without waiting: -EINPROGRESS until all is
+ *     answered, or the deadline of the first of these calls has passed.
+ *     NULL: vhost_sync.
+ * @vhost_get_timeout: after -EINPROGRESS: milliseconds until vhost_try_sync
+ *     wants to be called at the latest.  NULL: vhost_get_fd says when.
  * @vhost_get_fd: an fd that is readable when vhost_dispatch has work, lent.
  *     NULL: none.
  * @vhost_get_request_fd: another such fd, for what the back end asks of us.
@@ -145,7 +150,9 @@ typedef enum VhostDeviceStatePhase {
  *     Required.
  * @vhost_get_vring_bases: the same for @n queues in one go: states[i].index
  *     tells which, states[i].num takes the answer, results[i] 0 or a
- *     negative errno.  NULL: one at a time.
+ *     negative errno.  May be posted: then they are filled in by the time that
+ *     vhost_sync returns, and live until then, or until the cleanup.  NULL:
+ *     one at a time.
  * @vhost_wants_kicks: true if nobody at the back end hears kick fds: whoever
  *     does calls vhost_vring_kick.  NULL: false.
  * @vhost_vring_kick: there are new buffers.  Posted.  NULL: -ENOSYS.
@@ -197,6 +204,8 @@ typedef struct VhostOps {
     int (*vhost_backend_init)(struct vhost_dev *dev, void *opaque);
     void (*vhost_backend_cleanup)(struct vhost_dev *dev);
     int (*vhost_sync)(struct vhost_dev *dev);
+    int (*vhost_try_sync)(struct vhost_dev *dev);
+    unsigned (*vhost_get_timeout)(struct vhost_dev *dev);
     int (*vhost_get_fd)(struct vhost_dev *dev);
     int (*vhost_get_request_fd)(struct vhost_dev *dev);
     int (*vhost_dispatch)(struct vhost_dev *dev);

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <vhost/async.h>
 #include <vhost/backend.h>
 #include <vhost/error.h>
 #include <vhost/iommu.h>

@@ -23,6 +23,8 @@
 #include "util/error.h"
 #include "util/trace.h"
 
+#define FOR_EVER_MS 1000 /* of a back end that has no timeout of its own */
+
 /* Every call ends here: trace it, and leave words if it failed. */
 static int done(struct vhost_dev *dev, const char *operation, int queue, int r)
 {
@@ -105,6 +107,25 @@ int vh_be_sync(struct vhost_dev *dev)
     return ops->vhost_sync
                ? done(dev, "sync", VH_NO_QUEUE, ops->vhost_sync(dev))
                : 0;
+}
+
+int vh_be_try_sync(struct vhost_dev *dev)
+{
+    const VhostOps *ops = dev->vhost_ops;
+    int r;
+
+    if (!ops->vhost_try_sync) {
+        return vh_be_sync(dev);
+    }
+    r = ops->vhost_try_sync(dev);
+    return r == -EINPROGRESS ? r : done(dev, "sync", VH_NO_QUEUE, r);
+}
+
+unsigned vh_be_get_timeout(struct vhost_dev *dev)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_get_timeout ? ops->vhost_get_timeout(dev) : FOR_EVER_MS;
 }
 
 int vh_be_get_fd(struct vhost_dev *dev)

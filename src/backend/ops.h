@@ -42,6 +42,8 @@ int vh_be_take_error(struct vhost_dev *dev, struct vhost_error **from);
 int vh_be_init(struct vhost_dev *dev, void *opaque);
 void vh_be_cleanup(struct vhost_dev *dev);
 int vh_be_sync(struct vhost_dev *dev);
+int vh_be_try_sync(struct vhost_dev *dev); /* -EINPROGRESS: not yet */
+unsigned vh_be_get_timeout(struct vhost_dev *dev); /* ms until then */
 int vh_be_get_fd(struct vhost_dev *dev); /* -1: none */
 int vh_be_get_request_fd(struct vhost_dev *dev); /* -1: none */
 int vh_be_dispatch(struct vhost_dev *dev);
@@ -79,7 +81,8 @@ bool vh_be_has_vring_err(const struct vhost_dev *dev);
 int vh_be_set_vring_busyloop_timeout(struct vhost_dev *dev, unsigned queue,
                                      uint32_t us);
 int vh_be_set_vring_enable(struct vhost_dev *dev, bool enable);
-/* results[i] per queue; states[i].index names it; one at a time if need be */
+/* results[i] per queue; states[i].index names it; one at a time if need be.
+ * Both are filled in by the next sync. */
 int vh_be_get_vring_bases(struct vhost_dev *dev,
                           struct vhost_vring_state *states, int *results,
                           unsigned n);

@@ -14,6 +14,7 @@
 #include <vhost/vhost.h>
 #include <linux/vhost_types.h>
 
+#include "core/op.h"
 #include "mem/map.h"
 #include "util/atomic.h"
 
@@ -29,8 +30,10 @@ struct vhost_dev_priv {
     bool iommu;        /* settled by the start; see iommu.c */
     bool device_iotlb; /* which invalidations are in force */
     struct vhost_log *log_before; /* it may write there beside dev->log */
-    int stop_result;         /* the first failure on the way down */
-    bool unwinding;          /* the way down is that of a failed start */
+    int timer_fd;
+    struct vh_core_op op;
+    struct vh_core_ladder ladder;
+    unsigned n_stopping; /* queues that are asked where they stand */
     pthread_mutex_t masking; /* vq->masked is what the back end was told */
     pthread_mutex_t calling; /* a call in band goes where masked says */
     pthread_mutex_t sharing; /* see share.h */
@@ -91,18 +94,21 @@ int vh_queue_post_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
 int vh_queue_post_addr(struct vhost_dev *dev, struct vhost_virtqueue *vq,
                        unsigned queue);
 
+/** vh_queues_post_stop() - ask started queues back, all in one go; settled by
+ * a sync, and then vh_queues_stopped() */
+void vh_queues_post_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                         unsigned first, unsigned n);
+
 /**
- * vh_queues_stop() - take started queues back, all in one go
+ * vh_queues_stopped() - take them back
  * @dev: a device
  * @vdev: the virtio device
- * @first: of dev->vqs
- * @n: how many
  * @keep: tell the bases to @vdev
  *
- * Goes on to the end.  Return: 0 or the first failure.
+ * Return: 0 or the first failure.
  */
-int vh_queues_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
-                   unsigned first, unsigned n, bool keep);
+int vh_queues_stopped(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                      bool keep);
 
 /** vh_queue_kick() - make the back end look at a started queue */
 void vh_queue_kick(const struct vhost_vdev *vdev,

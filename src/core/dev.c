@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "backend/ops.h"
@@ -24,6 +25,7 @@
 
 #define FROM_BACKEND UINT32_MAX /* in epoll's data; else: a queue */
 #define FROM_CONFIG (UINT32_MAX - 1)
+#define FROM_TIMER (UINT32_MAX - 2)
 #define EVENTS 16
 
 int vh_core_fault(struct vhost_dev *dev, int r)
@@ -83,6 +85,7 @@ static int priv_new(struct vhost_dev *dev)
     dev->upcalls = &vh_core_upcalls;
     priv->dev = dev;
     priv->epoll_fd = -1;
+    priv->timer_fd = -1;
     priv->config_news.fd = -1;
     pthread_mutex_init(&priv->masking, NULL);
     pthread_mutex_init(&priv->calling, NULL);
@@ -106,6 +109,7 @@ static void priv_free(struct vhost_dev_priv *priv)
     if (!priv) {
         return;
     }
+    vh_fd_close(&priv->timer_fd);
     vh_fd_close(&priv->epoll_fd);
     vhost_notifier_cleanup(&priv->config_news);
     pthread_mutex_destroy(&priv->sharing);
@@ -173,6 +177,19 @@ static int watch_config(struct vhost_dev *dev)
     return watch(dev, dev->priv->config_news.fd, FROM_CONFIG);
 }
 
+static int watch_timer(struct vhost_dev *dev)
+{
+    struct vhost_dev_priv *priv = dev->priv;
+
+    priv->timer_fd =
+        timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (priv->timer_fd < 0) {
+        return vh_be_fail(dev, -errno, "timerfd_create", VH_NO_QUEUE,
+                          "no timer: %s", strerror(errno));
+    }
+    return watch(dev, priv->timer_fd, FROM_TIMER);
+}
+
 /* What a back end that has been taken up needs to become a device. */
 static int device_init(struct vhost_dev *dev, uint32_t busyloop_timeout)
 {
@@ -195,6 +212,9 @@ static int device_init(struct vhost_dev *dev, uint32_t busyloop_timeout)
     }
     if (r == 0) {
         r = watch_config(dev);
+    }
+    if (r == 0) {
+        r = watch_timer(dev);
     }
     if (r == 0) {
         r = vh_core_memory_attach(dev);
@@ -260,6 +280,9 @@ int vhost_dev_init(struct vhost_dev *hdev, void *opaque,
 
 void vhost_dev_cleanup(struct vhost_dev *hdev)
 {
+    if (hdev->priv) {
+        vh_core_op_drop(hdev);
+    }
     assert(!hdev->started);
     device_down(hdev);
     memset(hdev, 0, sizeof(*hdev));
@@ -327,6 +350,10 @@ static int from_anywhere(struct vhost_dev *dev, uint32_t what)
         return from_backend(dev);
     case FROM_CONFIG:
         return 0; /* is looked at in any case */
+    case FROM_TIMER:
+        /* Whatever is late is looked at in any case too. */
+        (void)!read(dev->priv->timer_fd, &(uint64_t){ 0 }, sizeof(uint64_t));
+        return 0;
     default:
         break;
     }
@@ -356,6 +383,7 @@ int vhost_dev_dispatch(struct vhost_dev *hdev)
         r = vh_be_dispatch(hdev);
         r = r < 0 ? r : vh_core_silent(hdev, "dispatch");
     }
+    vh_core_op_dispatch(hdev);
     if (!vh_core_talks(hdev)) {
         tell_lost(hdev);
     }

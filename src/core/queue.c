@@ -307,66 +307,84 @@ static void stop_one(struct vhost_dev *dev, struct vhost_vdev *vdev,
     forget_ring(vq);
 }
 
-/* Asks for the bases; results[i] is 0 only if states[i].num is one. */
-static int ask_bases(struct vhost_dev *dev, unsigned n)
+void vh_queues_post_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                         unsigned first, unsigned n)
 {
-    struct vhost_vring_state *states = dev->priv->states;
-    int *results = dev->priv->results;
-    bool packed = vh_core_has(dev, VH_RING_F_PACKED);
+    struct vhost_dev_priv *priv = dev->priv;
     int r = vh_core_silent(dev, "GET_VRING_BASE");
 
-    for (unsigned i = 0; i < n; i++) {
-        /* An entry that fails before it asks may leave them as they are. */
-        results[i] = r < 0 ? r : -ECANCELED;
+    priv->n_stopping = 0;
+    for (unsigned i = first; i < first + n; i++) {
+        unsigned queue = (unsigned)dev->vq_index + i;
+
+        if (dev->vqs[i].started) {
+            /* Nobody rings any more, by whatever way. */
+            vh_core_host_notifier_down(dev, i);
+            vh_core_kick_down(dev, vdev->queues[queue].kick_fd);
+            priv->states[priv->n_stopping] =
+                (struct vhost_vring_state){ .index = queue };
+            /* An entry that fails before it asks may leave it as it is. */
+            priv->results[priv->n_stopping++] = r < 0 ? r : -ECANCELED;
+        }
+    }
+    if (r == 0 && priv->n_stopping > 0) {
+        r = vh_be_get_vring_bases(dev, priv->states, priv->results,
+                                  priv->n_stopping);
+    }
+    for (unsigned i = 0; r < 0 && i < priv->n_stopping; i++) {
+        if (priv->results[i] == -ECANCELED) {
+            priv->results[i] = r;
+        }
+    }
+}
+
+/* What the back end said of one queue, if it makes sense. */
+static int check_base(struct vhost_dev *dev,
+                      const struct vhost_vring_state *state, int r)
+{
+    if (r == 0 && !vh_core_has(dev, VH_RING_F_PACKED) &&
+        state->num > UINT16_MAX) {
+        return vh_be_fail(dev, -EPROTO, "GET_VRING_BASE", (int)state->index,
+                          "queue %u: the index of a split ring has "
+                          "16 bits, not %#x",
+                          state->index, state->num);
     }
     if (r < 0) {
-        return r;
-    }
-    r = vh_be_get_vring_bases(dev, states, results, n);
-    for (unsigned i = 0; i < n; i++) {
-        if (results[i] == 0 && !packed && states[i].num > UINT16_MAX) {
-            results[i] =
-                vh_be_fail(dev, -EPROTO, "GET_VRING_BASE", (int)states[i].index,
-                           "queue %u: the index of a split ring has "
-                           "16 bits, not %#x",
-                           states[i].index, states[i].num);
-        }
-        if (results[i] < 0) {
-            vh_be_fail(dev, results[i], "GET_VRING_BASE", (int)states[i].index,
-                       "the back end does not say where queue %u stands",
-                       states[i].index);
-        }
-        r = r < 0 ? r : results[i];
+        vh_be_fail(dev, r, "GET_VRING_BASE", (int)state->index,
+                   "the back end does not say where queue %u stands",
+                   state->index);
     }
     return r;
 }
 
-int vh_queues_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
-                   unsigned first, unsigned n, bool keep)
+int vh_queues_stopped(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                      bool keep)
 {
-    struct vhost_vring_state *states = dev->priv->states;
-    unsigned n_started = 0;
+    struct vhost_dev_priv *priv = dev->priv;
+    int first = 0;
+
+    for (unsigned i = 0; i < priv->n_stopping; i++) {
+        int r = check_base(dev, &priv->states[i], priv->results[i]);
+
+        stop_one(dev, vdev, &priv->states[i], r, keep);
+        first = first < 0 ? first : r;
+    }
+    priv->n_stopping = 0;
+    return first;
+}
+
+/* One queue, and waits.  Return: 0 or the first failure. */
+static int stop_and_wait(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                         unsigned i, bool keep)
+{
+    int settled;
     int r;
 
-    for (unsigned i = first; i < first + n; i++) {
-        if (dev->vqs[i].started) {
-            /* Nobody rings any more, by whatever way. */
-            vh_core_host_notifier_down(dev, i);
-            vh_core_kick_down(
-                dev, vdev->queues[(unsigned)dev->vq_index + i].kick_fd);
-            states[n_started++] =
-                (struct vhost_vring_state){ .index =
-                                                (unsigned)dev->vq_index + i };
-        }
-    }
-    if (n_started == 0) {
-        return 0;
-    }
-    r = ask_bases(dev, n_started);
-    for (unsigned i = 0; i < n_started; i++) {
-        stop_one(dev, vdev, &states[i], dev->priv->results[i], keep);
-    }
-    return r;
+    vh_queues_post_stop(dev, vdev, i, 1);
+    settled = vh_core_talks(dev) ? vh_be_sync(dev) : 0;
+    vh_core_fault(dev, settled);
+    r = vh_queues_stopped(dev, vdev, keep);
+    return r < 0 ? r : settled;
 }
 
 /* The place of virtio queue @idx in dev->vqs, which is where @vq must be. */
@@ -390,14 +408,18 @@ int vhost_virtqueue_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
     vh_core_enter(dev);
     r = vh_core_silent(dev, "virtqueue start");
     if (r == 0) {
-        r = vh_queue_post_start(dev, vdev, vq, idx);
+        r = vh_core_busy(dev, "virtqueue start");
     }
+    if (r < 0) {
+        return r;
+    }
+    r = vh_queue_post_start(dev, vdev, vq, idx);
     if (r == 0) {
         r = vh_be_sync(dev);
     }
     if (r < 0) {
         vh_core_fault(dev, r);
-        vh_queues_stop(dev, vdev, i, 1, false);
+        stop_and_wait(dev, vdev, i, false);
         return r;
     }
     vh_queue_kick(vdev, vq, idx);
@@ -408,9 +430,11 @@ int vhost_virtqueue_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
                          struct vhost_virtqueue *vq, unsigned idx)
 {
     unsigned i = index_of(dev, vq, idx);
+    int r;
 
     vh_core_enter(dev);
-    return vh_core_fault(dev, vh_queues_stop(dev, vdev, i, 1, true));
+    r = vh_core_busy(dev, "virtqueue stop");
+    return r < 0 ? r : vh_core_fault(dev, stop_and_wait(dev, vdev, i, true));
 }
 
 /* Any thread may mask: dev->error is not cleared, it may be another's. */

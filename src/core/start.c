@@ -110,17 +110,24 @@ static void log_down(struct vhost_dev *dev, bool vrings)
 
 static void note(struct vhost_dev *dev, int r)
 {
+    struct vh_core_ladder *ladder = &dev->priv->ladder;
+
     vh_core_fault(dev, r);
-    if (r < 0 && dev->priv->stop_result == 0) {
-        dev->priv->stop_result = r;
+    if (r < 0 && ladder->result == 0) {
+        ladder->result = r;
     }
 }
 
 static void queues_down(struct vhost_dev *dev, bool vrings)
 {
     (void)vrings;
-    note(dev,
-         vh_queues_stop(dev, dev->vdev, 0, dev->nvqs, !dev->priv->unwinding));
+    vh_queues_post_stop(dev, dev->vdev, 0, dev->nvqs);
+}
+
+static void queues_are_down(struct vhost_dev *dev)
+{
+    /* A start that failed leaves the bases as its owner had set them. */
+    note(dev, vh_queues_stopped(dev, dev->vdev, dev->started));
 }
 
 static int queues_up(struct vhost_dev *dev, bool vrings)
@@ -131,8 +138,6 @@ static int queues_up(struct vhost_dev *dev, bool vrings)
                                     (unsigned)dev->vq_index + i);
 
         if (r < 0) {
-            vh_core_fault(dev, r);
-            vh_queues_stop(dev, dev->vdev, 0, dev->nvqs, false);
             return r;
         }
     }
@@ -148,13 +153,7 @@ static void enable_down(struct vhost_dev *dev, bool vrings)
 
 static int enable_up(struct vhost_dev *dev, bool vrings)
 {
-    int r = vrings ? vh_be_set_vring_enable(dev, true) : 0;
-
-    if (r < 0) {
-        vh_core_fault(dev, r);
-        enable_down(dev, vrings); /* some rings may be enabled by now */
-    }
-    return r;
+    return vrings ? vh_be_set_vring_enable(dev, true) : 0;
 }
 
 static int device_up(struct vhost_dev *dev, bool vrings)
@@ -174,7 +173,7 @@ static void device_down(struct vhost_dev *dev, bool vrings)
 static int settled_up(struct vhost_dev *dev, bool vrings)
 {
     (void)vrings;
-    return vh_be_sync(dev);
+    return vh_core_settle(dev);
 }
 
 static void settled_down(struct vhost_dev *dev, bool vrings)
@@ -183,35 +182,89 @@ static void settled_down(struct vhost_dev *dev, bool vrings)
     (void)vrings;
 }
 
+/*
+ * @after: what is left to do on the way down once all that was posted has been
+ *     answered; NULL: nothing, and no wait
+ * @in_part: one that fails to come up may stand in part
+ */
 static const struct rung {
     const char *name;
     int (*up)(struct vhost_dev *dev, bool vrings);
     void (*down)(struct vhost_dev *dev, bool vrings);
+    void (*after)(struct vhost_dev *dev);
+    bool in_part;
 } rungs[] = {
     /* clang-format off */
-    { "features",     features_up, features_down },
-    { "memory table", memory_up,   memory_down   },
-    { "dirty log",    log_up,      log_down      },
-    { "IOTLB",        iotlb_up,    iotlb_down    },
-    { "virtqueues",   queues_up,   queues_down   },
-    { "vring enable", enable_up,   enable_down   },
-    { "device start", device_up,   device_down   },
-    { "IOTLB primed", primed_up,   primed_down   },
-    { "settled",      settled_up,  settled_down  },
+    { "features",     features_up, features_down, NULL,            false },
+    { "memory table", memory_up,   memory_down,   NULL,            false },
+    { "dirty log",    log_up,      log_down,      NULL,            false },
+    { "IOTLB",        iotlb_up,    iotlb_down,    NULL,            false },
+    { "virtqueues",   queues_up,   queues_down,   queues_are_down, true  },
+    { "vring enable", enable_up,   enable_down,   NULL,            true  },
+    { "device start", device_up,   device_down,   NULL,            false },
+    { "IOTLB primed", primed_up,   primed_down,   NULL,            false },
+    { "settled",      settled_up,  settled_down,  NULL,            false },
     /* clang-format on */
 };
 
 #define N_RUNGS (sizeof(rungs) / sizeof(rungs[0]))
 
-static void climb_down(struct vhost_dev *dev, bool vrings, size_t from)
+/* Waits for the answers, if there is anybody to give some. */
+static int settle(struct vhost_dev *dev)
 {
-    while (from-- > 0) {
-        rungs[from].down(dev, vrings);
+    int r = vh_core_talks(dev) ? vh_core_settle(dev) : 0;
+
+    if (r != -EINPROGRESS) {
+        note(dev, r);
+    }
+    return r == -EINPROGRESS ? r : 0;
+}
+
+/* Return: 0 at the top; -EINPROGRESS; or why it went no higher. */
+static int climb_up(struct vhost_dev *dev)
+{
+    struct vh_core_ladder *ladder = &dev->priv->ladder;
+
+    while (ladder->at < N_RUNGS) {
+        const struct rung *rung = &rungs[ladder->at];
+        int r = rung->up(dev, ladder->vrings);
+
+        if (r == -EINPROGRESS) {
+            return r;
+        }
+        vh_trace3(start_rung, dev, rung->name, r);
+        if (r < 0) {
+            ladder->at += rung->in_part;
+            return r;
+        }
+        ladder->at++;
+    }
+    return 0;
+}
+
+/* Goes on to the end whatever fails.  Return: 0 or -EINPROGRESS. */
+static int climb_down(struct vhost_dev *dev)
+{
+    struct vh_core_ladder *ladder = &dev->priv->ladder;
+
+    while (ladder->at > 0) {
+        const struct rung *rung = &rungs[ladder->at - 1];
+
+        if (!ladder->asked) {
+            rung->down(dev, ladder->vrings);
+            ladder->asked = rung->after != NULL;
+        }
+        if (ladder->asked) {
+            if (settle(dev) == -EINPROGRESS) {
+                return -EINPROGRESS;
+            }
+            rung->after(dev);
+            ladder->asked = false;
+        }
+        ladder->at--;
     }
     /* What was posted on the way must not stay behind. */
-    if (vh_core_talks(dev)) {
-        note(dev, vh_be_sync(dev));
-    }
+    return settle(dev);
 }
 
 static void kick_all(const struct vhost_dev *dev)
@@ -221,55 +274,134 @@ static void kick_all(const struct vhost_dev *dev)
     }
 }
 
-int vhost_dev_start(struct vhost_dev *hdev, struct vhost_vdev *vdev,
-                    bool vrings)
+static void started(struct vhost_dev *dev)
+{
+    dev->started = true;
+    dev->state = VHOST_DEV_STARTED;
+    dev->vdev->vhost_started = true;
+    kick_all(dev);
+}
+
+/* The owner's again, as it was before the start. */
+static void let_go(struct vhost_dev *dev)
+{
+    dev->vdev->vhost_started = false;
+    dev->vdev->dev = NULL;
+    dev->vdev = NULL;
+    dev->started = false;
+}
+
+static int move_start(struct vhost_dev *dev)
+{
+    struct vh_core_ladder *ladder = &dev->priv->ladder;
+
+    if (!ladder->down) {
+        int r = dev->priv->op.cancelled ? -ECANCELED : climb_up(dev);
+
+        if (r == 0) {
+            started(dev);
+            return 0;
+        }
+        if (r == -EINPROGRESS) {
+            return r;
+        }
+        note(dev, r);
+        ladder->down = true;
+    }
+    if (climb_down(dev) == -EINPROGRESS) {
+        return -EINPROGRESS;
+    }
+    let_go(dev);
+    return ladder->result;
+}
+
+/* What can be known at once. */
+static int begin_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                       bool vrings)
 {
     int r;
 
-    assert(!hdev->started && hdev->priv);
-    vh_core_enter(hdev);
-    r = vh_core_silent(hdev, "start");
+    assert(!dev->started && dev->priv);
+    vh_core_enter(dev);
+    r = vh_core_silent(dev, "start");
+    if (r == 0) {
+        r = vh_core_busy(dev, "start");
+    }
     if (r < 0) {
         return r;
     }
-    hdev->vdev = vdev;
-    vdev->dev = hdev;
-    hdev->priv->device_iotlb = vdev->device_iotlb;
-    for (size_t i = 0; i < N_RUNGS; i++) {
-        r = rungs[i].up(hdev, vrings);
-        vh_trace3(start_rung, hdev, rungs[i].name, r);
-        if (r < 0) {
-            vh_core_fault(hdev, r);
-            hdev->priv->unwinding = true;
-            climb_down(hdev, vrings, i);
-            hdev->priv->unwinding = false;
-            hdev->vdev = NULL;
-            vdev->dev = NULL;
-            return r;
-        }
-    }
-    hdev->started = true;
-    hdev->state = VHOST_DEV_STARTED;
-    vdev->vhost_started = true;
-    kick_all(hdev);
+    dev->vdev = vdev;
+    vdev->dev = dev;
+    dev->priv->device_iotlb = vdev->device_iotlb;
+    dev->priv->ladder = (struct vh_core_ladder){ .vrings = vrings };
     return 0;
+}
+
+int vhost_dev_start(struct vhost_dev *hdev, struct vhost_vdev *vdev,
+                    bool vrings)
+{
+    int r = begin_start(hdev, vdev, vrings);
+
+    return r < 0 ? r : vh_core_op_run(hdev, move_start);
+}
+
+int vhost_dev_start_async(struct vhost_dev *hdev, struct vhost_vdev *vdev,
+                          bool vrings, vhost_dev_done_fn *done, void *opaque)
+{
+    int r = begin_start(hdev, vdev, vrings);
+
+    if (r == 0) {
+        vh_core_op_begin(hdev, move_start, done, opaque);
+    }
+    return r;
+}
+
+static int move_stop(struct vhost_dev *dev)
+{
+    if (dev->priv->op.cancelled) {
+        vh_core_fault(dev, -ENOTCONN); /* nobody is asked any more */
+    }
+    if (climb_down(dev) == -EINPROGRESS) {
+        return -EINPROGRESS;
+    }
+    let_go(dev);
+    if (vh_core_talks(dev)) {
+        dev->state = VHOST_DEV_IDLE;
+    }
+    return dev->priv->ladder.result;
+}
+
+static int begin_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
+                      bool vrings)
+{
+    int r;
+
+    assert(dev->started && dev->vdev == vdev);
+    (void)vdev; /* without assertions */
+    vh_core_enter(dev);
+    r = vh_core_busy(dev, "stop");
+    if (r == 0) {
+        dev->priv->ladder = (struct vh_core_ladder){
+            .at = N_RUNGS, .down = true, .vrings = vrings
+        };
+    }
+    return r;
 }
 
 int vhost_dev_stop(struct vhost_dev *hdev, struct vhost_vdev *vdev, bool vrings)
 {
-    int r;
+    int r = begin_stop(hdev, vdev, vrings);
 
-    assert(hdev->started && hdev->vdev == vdev);
-    vh_core_enter(hdev);
-    hdev->priv->stop_result = 0;
-    climb_down(hdev, vrings, N_RUNGS);
-    r = hdev->priv->stop_result;
-    hdev->vdev = NULL;
-    vdev->dev = NULL;
-    hdev->started = false;
-    vdev->vhost_started = false;
-    if (vh_core_talks(hdev)) {
-        hdev->state = VHOST_DEV_IDLE;
+    return r < 0 ? r : vh_core_op_run(hdev, move_stop);
+}
+
+int vhost_dev_stop_async(struct vhost_dev *hdev, struct vhost_vdev *vdev,
+                         bool vrings, vhost_dev_done_fn *done, void *opaque)
+{
+    int r = begin_stop(hdev, vdev, vrings);
+
+    if (r == 0) {
+        vh_core_op_begin(hdev, move_stop, done, opaque);
     }
     return r;
 }

@@ -32,12 +32,16 @@
 #include "wire/sock.h"
 #include "wire/words.h"
 
+/* Nothing wakes a caller that does not wait when the socket has room again. */
+#define UNSENT_MS 1
+
 struct vh_chan {
     struct vh_sock *sock;
     struct vh_chan_options options;
     struct vh_chan_stats stats;
     struct vh_due_list due;
     bool waiting; /* inside vh_chan_wait() */
+    bool trying;  /* between two vh_chan_try_wait() */
     int side_fd;  /* to read as well; -1: none */
     vh_chan_side_fn *side;
     void *side_arg;
@@ -290,13 +294,13 @@ static void begin_wait(struct vh_chan *chan)
     }
     set_deadline(chan, longest);
     chan->stats.round_trips += is_due(chan) ? 1 : 0;
-    chan->waiting = true;
 }
 
 /* A request posted by done() has its patience from now. */
 static void extend_wait(struct vh_chan *chan, unsigned ms)
 {
-    if (chan->waiting && vh_deadline_in(ms) > chan->deadline) {
+    if ((chan->waiting || chan->trying) &&
+        vh_deadline_in(ms) > chan->deadline) {
         set_deadline(chan, ms);
     }
 }
@@ -369,7 +373,7 @@ static int serve_side(struct vh_chan *chan)
 }
 
 /* Return: events that poll(2) saw, 0 none, or the fault. */
-static int poll_once(struct vh_chan *chan)
+static int poll_once(struct vh_chan *chan, int timeout_ms)
 {
     struct pollfd pfds[] = { { .fd = vh_sock_fd(chan->sock) },
                              { .fd = chan->side_fd, .events = POLLIN } };
@@ -378,7 +382,7 @@ static int poll_once(struct vh_chan *chan)
     pfds[0].events = (short)((is_due(chan) ? POLLIN : 0) |
                              (vh_sock_wants_send(chan->sock) ? POLLOUT : 0));
     chan->stats.poll_calls++;
-    n = poll(pfds, 2, vh_deadline_left_ms(chan->deadline));
+    n = poll(pfds, 2, timeout_ms);
     if (n < 0 && errno != EINTR) {
         return fault_socket(chan, -errno, "poll", NULL);
     }
@@ -397,7 +401,7 @@ static int poll_once(struct vh_chan *chan)
  * whatever lay in the socket when the deadline passed still counts: a process
  * that was stopped for a while does not blame its peer.
  */
-static int wait_once(struct vh_chan *chan)
+static int wait_once(struct vh_chan *chan, bool block)
 {
     bool late;
     int r = send_queued(chan);
@@ -406,7 +410,7 @@ static int wait_once(struct vh_chan *chan)
         return r;
     }
     late = vh_deadline_passed(chan->deadline);
-    r = poll_once(chan);
+    r = poll_once(chan, block ? vh_deadline_left_ms(chan->deadline) : 0);
     if (r > 0 && (r & ~POLLOUT)) {
         r = receive_due(chan);
     }
@@ -415,6 +419,16 @@ static int wait_once(struct vh_chan *chan)
         r = end_chan(chan, -ETIMEDOUT);
     }
     return r < 0 ? r : 0;
+}
+
+static int end_wait(struct vh_chan *chan, int r, struct vhost_error **errp)
+{
+    if (r < 0) {
+        return report_fault(chan, errp);
+    }
+    r = vhost_error_code(chan->refusal);
+    vh_error_move(errp, &chan->refusal);
+    return r;
 }
 
 int vh_chan_wait(struct vh_chan *chan, struct vhost_error **errp)
@@ -426,16 +440,43 @@ int vh_chan_wait(struct vh_chan *chan, struct vhost_error **errp)
         return report_fault(chan, errp);
     }
     begin_wait(chan);
+    chan->trying = false; /* what that would have waited for comes here */
+    chan->waiting = true;
     while (r == 0 && is_busy(chan)) {
-        r = wait_once(chan);
+        r = wait_once(chan, true);
     }
     chan->waiting = false;
-    if (r < 0) {
+    return end_wait(chan, r, errp);
+}
+
+int vh_chan_try_wait(struct vh_chan *chan, struct vhost_error **errp)
+{
+    int r = 0;
+
+    assert(!chan->waiting);
+    if (chan->fault) {
         return report_fault(chan, errp);
     }
-    r = vhost_error_code(chan->refusal);
-    vh_error_move(errp, &chan->refusal);
-    return r;
+    if (!chan->trying) {
+        begin_wait(chan);
+        chan->trying = true;
+    }
+    r = wait_once(chan, false);
+    if (r == 0 && is_busy(chan)) {
+        return -EINPROGRESS;
+    }
+    chan->trying = false;
+    return end_wait(chan, r, errp);
+}
+
+unsigned vh_chan_left_ms(const struct vh_chan *chan)
+{
+    int left = vh_deadline_left_ms(chan->deadline);
+
+    if (left < 0 || vh_sock_wants_send(chan->sock)) {
+        return UNSENT_MS;
+    }
+    return (unsigned)left;
 }
 
 struct call {

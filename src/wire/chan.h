@@ -2,9 +2,10 @@
 /*
  * The front end's channel: requests out, answers matched to them.
  *
- * post() queues a request and returns; what is due in answer waits in a list, in
- * the order of the requests, since a back end answers in order.  wait() sends, receives and matches until nothing is due
- * or the deadline passes; call() is post and wait.  Reading goes on while
+ * post() queues a request and returns; what is due in answer waits in a list,
+ * in the order of the requests, since a back end answers in order.  wait()
+ * sends, receives and matches until nothing is due or the deadline passes;
+ * try_wait() comes back instead; call() is post and wait.  Reading goes on while
  * writing is blocked, so that neither side can wedge the other.
  *
  * A fault of the connection (gone, too late, against the protocol) is final:
@@ -34,10 +35,7 @@ enum vh_expect {
 };
 
 /* A class of deadline. */
-enum vh_patience {
-    VH_PATIENCE_SHORT,
-    VH_PATIENCE_LONG,
-};
+enum vh_patience { VH_PATIENCE_SHORT, VH_PATIENCE_LONG };
 
 /**
  * vh_chan_done_fn - an answer has come, or never will
@@ -70,9 +68,7 @@ struct vh_chan_stats {
 /** vh_chan_new() - over a connected socket
  * @chanp: where to; untouched on failure
  * @fd: given, also on failure
- * @options: copied
- *
- * Return: 0 or a negative errno.
+ * @options: copied; 0 or a negative errno is returned
  */
 int vh_chan_new(struct vh_chan **chanp, int fd,
                 const struct vh_chan_options *options);
@@ -108,6 +104,13 @@ int vh_chan_post(struct vh_chan *chan, const struct vh_msg *msg,
  */
 int vh_chan_wait(struct vh_chan *chan, struct vhost_error **errp);
 
+/** vh_chan_try_wait() - the same, or -EINPROGRESS; the deadline counts from the
+ * first of the calls up to one that returns something else */
+int vh_chan_try_wait(struct vh_chan *chan, struct vhost_error **errp);
+
+/** vh_chan_left_ms() - after -EINPROGRESS: when to try again at the latest */
+unsigned vh_chan_left_ms(const struct vh_chan *chan);
+
 /** vh_chan_call() - post one request and wait
  * @msg: the request
  * @reply: where the answer goes, with its fds (given to the caller); for
@@ -119,10 +122,8 @@ int vh_chan_call(struct vh_chan *chan, const struct vh_msg *msg,
                  enum vh_expect expect, enum vh_patience patience, int queue,
                  struct vh_msg *reply, struct vhost_error **errp);
 
-/** vh_chan_dispatch() - send and receive what goes without waiting
- *
- * Return: 0, or the fault.  A message that nobody asked for is one.
- */
+/** vh_chan_dispatch() - send and receive what goes without waiting; 0, or the
+ * fault: a message that nobody asked for is one */
 int vh_chan_dispatch(struct vh_chan *chan, struct vhost_error **errp);
 
 /* Must not call into the channel, except post() and set_side().  Return 0, or
@@ -142,7 +143,6 @@ int vh_chan_fault(const struct vh_chan *chan);
 
 /** vh_chan_n_due() - how many answers are due */
 unsigned vh_chan_n_due(const struct vh_chan *chan);
-
 int vh_chan_fd(const struct vh_chan *chan);
 
 void vh_chan_get_stats(const struct vh_chan *chan, struct vh_chan_stats *stats);

@@ -53,6 +53,7 @@ struct fake {
     int fail_code;
     bool late;
     int fail_base_of;   /* queue; -1: none */
+    unsigned slow;      /* how often a sync without waiting comes too early */
     bool bases_refused; /* the whole batch, and no result is filled in */
 
     /* what it saw */
@@ -61,6 +62,7 @@ struct fake {
     unsigned n_fallible;
     unsigned n_posted; /* since the last wait */
     unsigned n_waits;
+    unsigned slow_left;
     int refusal;
     uint64_t features[VHOST_FEATURES_WORDS];
     struct fake_queue q[FAKE_QUEUES];
@@ -199,6 +201,24 @@ static inline int fake_sync(struct vhost_dev *dev)
 {
     fake_note(FAKE(dev), "sync");
     return fake_wait(FAKE(dev));
+}
+
+static inline int fake_try_sync(struct vhost_dev *dev)
+{
+    struct fake *f = FAKE(dev);
+
+    if (f->slow_left > 0 && f->n_posted > 0) {
+        f->slow_left--;
+        return -EINPROGRESS;
+    }
+    f->slow_left = f->slow;
+    return fake_sync(dev);
+}
+
+static inline unsigned fake_get_timeout(struct vhost_dev *dev)
+{
+    (void)dev;
+    return 0;
 }
 
 static inline int fake_get_fd(struct vhost_dev *dev)
@@ -366,7 +386,7 @@ static inline int fake_get_vring_bases(struct vhost_dev *dev,
     int r;
 
     fake_note(f, "get_vring_bases %u", n);
-    r = fake_wait(f);
+    r = fake_post(f);
     if (f->bases_refused) {
         return -ENOMEM;
     }
@@ -437,6 +457,8 @@ static const VhostOps fake_ops = {
     .vhost_backend_init = fake_init,
     .vhost_backend_cleanup = fake_cleanup,
     .vhost_sync = fake_sync,
+    .vhost_try_sync = fake_try_sync,
+    .vhost_get_timeout = fake_get_timeout,
     .vhost_get_fd = fake_get_fd,
     .vhost_dispatch = fake_dispatch,
     .vhost_backend_memslots_limit = fake_slots,

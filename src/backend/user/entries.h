@@ -11,6 +11,8 @@
 
 /* request.c */
 int vh_user_sync(struct vhost_dev *dev);
+int vh_user_try_sync(struct vhost_dev *dev);
+unsigned vh_user_get_timeout(struct vhost_dev *dev);
 int vh_user_dispatch(struct vhost_dev *dev);
 
 /* queue.c */

@@ -324,29 +324,31 @@ int vh_user_enable_queue(struct vhost_user *user, unsigned queue, bool enable,
 }
 
 /* One of a batch of GET_VRING_BASE. */
-struct base {
+struct vh_user_base {
+    struct vhost_user *user;
     struct vhost_vring_state *state;
-    bool packed;
-    int result;
-    struct vhost_error *error;
+    int *result;
 };
 
-static int check_base(struct base *base, const struct vh_vring_state *reply)
+static int check_base(const struct vh_user_base *base,
+                      const struct vh_vring_state *reply,
+                      struct vhost_error **errp)
 {
+    const struct vhost_user *user = base->user;
     uint32_t index = base->state->index;
 
     if (reply->index != index) {
-        return vh_error(&base->error, -EPROTO, "GET_VRING_BASE", (int)index,
-                        "GET_VRING_BASE of queue %" PRIu32
+        return vh_error(errp, -EPROTO, "GET_VRING_BASE", (int)index,
+                        "%s: GET_VRING_BASE of queue %" PRIu32
                         " was answered for queue %" PRIu32,
-                        index, reply->index);
+                        user->name, index, reply->index);
     }
-    if (!base->packed && reply->num > UINT16_MAX) {
-        return vh_error(
-            &base->error, -EPROTO, "GET_VRING_BASE", (int)index,
-            "GET_VRING_BASE of queue %" PRIu32
-            ": the index of a split ring has 16 bits, not 0x%" PRIx32,
-            index, reply->num);
+    if (!(user->driver_features & F_RING_PACKED) && reply->num > UINT16_MAX) {
+        return vh_error(errp, -EPROTO, "GET_VRING_BASE", (int)index,
+                        "%s: GET_VRING_BASE of queue %" PRIu32
+                        ": the index of a split ring has 16 bits, not "
+                        "0x%" PRIx32,
+                        user->name, index, reply->num);
     }
     return 0;
 }
@@ -354,67 +356,42 @@ static int check_base(struct base *base, const struct vh_vring_state *reply)
 static int base_done(void *arg, int result, struct vh_msg *reply,
                      struct vhost_error **errp)
 {
-    struct base *base = arg;
+    struct vh_user_base *base = arg;
+    struct vhost_error *err = NULL;
 
     (void)errp;
     if (result == 0) {
-        result = check_base(base, &reply->payload.state);
+        result = check_base(base, &reply->payload.state, &err);
+    } else if (result == -EREMOTEIO) {
+        vh_user_refused(base->user, VH_GET_VRING_BASE, (int)base->state->index,
+                        &err);
     }
     if (result == 0) {
         base->state->num = reply->payload.state.num;
     }
-    base->result = result;
+    *base->result = result;
+    vh_error_move(&base->user->refusal, &err);
     return 0;
 }
 
-/* The first failure, in words; the others are in the results only. */
-static int gather(struct vhost_user *user, struct base *bases, int *results,
-                  unsigned n, struct vhost_error **errp)
-{
-    int first = 0;
-
-    for (unsigned i = 0; i < n; i++) {
-        results[i] = bases[i].result;
-        if (first == 0 && results[i] < 0) {
-            first = results[i];
-            vh_error_prefix(&bases[i].error, "%s", user->name);
-            vh_error_move(errp, &bases[i].error);
-        }
-        vh_error_clear(&bases[i].error);
-    }
-    return first;
-}
-
-static int get_bases(struct vhost_user *user, struct base *bases,
-                     struct vhost_vring_state *states, unsigned n,
-                     struct vhost_error **errp)
+static int post_bases(struct vhost_user *user, struct vhost_vring_state *states,
+                      int *results, unsigned n, struct vhost_error **errp)
 {
     struct vh_msg msg;
-    int waited;
     int r = 0;
 
     for (unsigned i = 0; i < n; i++) {
-        bases[i] = (struct base){
-            .state = &states[i],
-            .packed = user->driver_features & F_RING_PACKED,
-            .result = -ECANCELED,
-        };
+        user->bases[i] = (struct vh_user_base){ .user = user,
+                                                .state = &states[i],
+                                                .result = &results[i] };
+        results[i] = -ECANCELED;
     }
     for (unsigned i = 0; r == 0 && i < n; i++) {
         vh_msg_init_state(&msg, VH_GET_VRING_BASE, states[i].index, 0);
         r = vh_user_post_reply(user, &msg, (int)states[i].index, base_done,
-                               &bases[i], errp);
+                               &user->bases[i], errp);
     }
-    /* Also after a failed post: those before it answer into @bases. */
-    waited = vh_user_wait(user, errp);
-    return r < 0 ? r : waited;
-}
-
-static void fill(int *results, unsigned n, int r)
-{
-    for (unsigned i = 0; i < n; i++) {
-        results[i] = r;
-    }
+    return r;
 }
 
 int vh_user_get_vring_bases(struct vhost_dev *dev,
@@ -423,30 +400,30 @@ int vh_user_get_vring_bases(struct vhost_dev *dev,
 {
     struct vhost_error *err = NULL;
     struct vhost_user *user;
-    struct base *bases;
-    int first;
     int r = vh_user_enter(dev, &user);
 
     if (r < 0) {
-        fill(results, n, r);
         return r;
     }
-    bases = calloc(n ? n : 1, sizeof(*bases));
-    if (!bases) {
-        fill(results, n, -ENOMEM);
+    free(user->bases); /* of a stop that is over */
+    user->bases = calloc(n ? n : 1, sizeof(*user->bases));
+    if (!user->bases) {
         r = vh_error(&err, -ENOMEM, "GET_VRING_BASE", VH_NO_QUEUE,
                      "%s: out of memory", user->name);
         return vh_user_leave(user, r, &err);
     }
-    r = get_bases(user, bases, states, n, &err);
-    first = gather(user, bases, results, n, &err);
-    free(bases);
-    return vh_user_leave(user, r < 0 ? r : first, &err);
+    r = post_bases(user, states, results, n, &err);
+    return vh_user_leave(user, r, &err);
 }
 
 int vh_user_get_vring_base(struct vhost_dev *dev, struct vhost_vring_state *s)
 {
-    int result;
+    int result = 0;
+    int r = vh_user_get_vring_bases(dev, s, &result, 1);
+    int settled = vh_user_sync(dev);
 
-    return vh_user_get_vring_bases(dev, s, &result, 1);
+    if (r == 0) {
+        r = result < 0 ? result : settled;
+    }
+    return r;
 }

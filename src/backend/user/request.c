@@ -166,8 +166,8 @@ static void free_post(struct vh_user_post *post)
     free(post);
 }
 
-static int refused(const struct vhost_user *user, uint32_t request, int queue,
-                   struct vhost_error **errp)
+int vh_user_refused(const struct vhost_user *user, uint32_t request, int queue,
+                    struct vhost_error **errp)
 {
     const char *name = vh_msg_name(VH_FROM_FRONT, request);
 
@@ -192,7 +192,7 @@ static int answered(void *arg, int result, struct vh_msg *reply,
         result = post->answer(user, result, reply, &post->error);
     }
     if (result == -EREMOTEIO) {
-        refused(user, post->request, post->queue, &post->error);
+        vh_user_refused(user, post->request, post->queue, &post->error);
     }
     if (post->foreign) {
         return 0; /* stays in its list until its thread syncs */
@@ -264,22 +264,29 @@ int vh_user_post(struct vhost_user *user, const struct vh_msg *msg, int queue,
     return post(user, msg, queue, answer, false, errp);
 }
 
-int vh_user_wait(struct vhost_user *user, struct vhost_error **errp)
+/* A wait has ended with @r: is it a fault? */
+static int waited(struct vhost_user *user, int r, struct vhost_error **err,
+                  struct vhost_error **errp)
 {
-    struct vhost_error *err = NULL;
-    int r = vh_chan_wait(user->chan, &err);
-
     if (vh_chan_fault(user->chan) != 0) {
-        r = take_fault(user, &err);
-        vh_error_move(errp, &err);
+        r = take_fault(user, err);
+        vh_error_move(errp, err);
         return r;
     }
-    vh_error_clear(&err);
+    vh_error_clear(err);
     if (r < 0 && r != -EREMOTEIO) {
         return vh_error(errp, r, "wait", VH_NO_QUEUE, "%s: can't wait",
                         user->name);
     }
     return 0;
+}
+
+int vh_user_wait(struct vhost_user *user, struct vhost_error **errp)
+{
+    struct vhost_error *err = NULL;
+    int r = vh_chan_wait(user->chan, &err);
+
+    return waited(user, r, &err, errp);
 }
 
 struct call {
@@ -301,20 +308,25 @@ static int call_done(void *arg, int result, struct vh_msg *reply,
     return 0;
 }
 
-/* Until the back end has seen all that was posted. */
-static int barrier(struct vhost_user *user, struct vhost_error **errp)
+/* Its answer says that the back end has seen all that was posted before. */
+static int post_barrier(struct vhost_user *user, struct vhost_error **errp)
 {
     struct vh_msg msg;
-    int waited;
-    int r = 0;
 
-    if (user->unanswered) {
-        vh_msg_init(&msg, VH_GET_FEATURES);
-        r = vh_user_post_reply(user, &msg, VH_NO_QUEUE, NULL, NULL, errp);
+    if (!user->unanswered) {
+        return 0;
     }
+    vh_msg_init(&msg, VH_GET_FEATURES);
+    return vh_user_post_reply(user, &msg, VH_NO_QUEUE, NULL, NULL, errp);
+}
+
+static int barrier(struct vhost_user *user, struct vhost_error **errp)
+{
+    int r = post_barrier(user, errp);
     /* Even then: answers may be due into the frame of a caller. */
-    waited = vh_user_wait(user, errp);
-    return r < 0 ? r : waited;
+    int r_wait = vh_user_wait(user, errp);
+
+    return r < 0 ? r : r_wait;
 }
 
 int vh_user_call(struct vhost_user *user, const struct vh_msg *msg, int queue,
@@ -327,7 +339,7 @@ int vh_user_call(struct vhost_user *user, const struct vh_msg *msg, int queue,
         r = barrier(user, errp);
     }
     if (r == 0 && call.result < 0) {
-        r = refused(user, msg->request, queue, errp);
+        r = vh_user_refused(user, msg->request, queue, errp);
     }
     return r;
 }
@@ -398,6 +410,53 @@ int vh_user_sync(struct vhost_dev *dev)
     return vh_user_leave(user, r, &err);
 }
 
+/* Nothing is due for another to wait for; that one would read for us too. */
+#define LOCKED_MS 1
+
+int vh_user_try_wait(struct vhost_user *user, struct vhost_error **errp)
+{
+    struct vhost_error *err = NULL;
+    int r = vh_chan_try_wait(user->chan, &err);
+
+    return r == -EINPROGRESS ? r : waited(user, r, &err, errp);
+}
+
+int vh_user_try_sync(struct vhost_dev *dev)
+{
+    struct vhost_user *user = dev->opaque;
+    struct vhost_error *err = NULL;
+    int r;
+
+    if (pthread_mutex_trylock(&user->lock) != 0) {
+        return -EINPROGRESS;
+    }
+    r = lock_connected(dev, &user); /* and count: it is recursive */
+    pthread_mutex_unlock(&user->lock);
+    if (r < 0) {
+        return r;
+    }
+    r = post_barrier(user, &err);
+    if (r == 0) {
+        r = vh_user_try_wait(user, &err);
+    }
+    if (r == 0) {
+        r = collect(user, &err);
+    }
+    return vh_user_leave(user, r, &err);
+}
+
+unsigned vh_user_get_timeout(struct vhost_dev *dev)
+{
+    struct vhost_user *user = dev->opaque;
+    unsigned ms = LOCKED_MS;
+
+    if (pthread_mutex_trylock(&user->lock) == 0) {
+        ms = user->chan ? vh_chan_left_ms(user->chan) : 0;
+        pthread_mutex_unlock(&user->lock);
+    }
+    return ms;
+}
+
 /*
  * If another thread is waiting for an answer, it reads, and there is nothing
  * to do here; to wait for the lock would be to wait for the back end.
@@ -449,6 +508,8 @@ void vh_user_disconnect(struct vhost_user *user)
     vh_error_clear(&user->fault_error);
     VH_WRITE_ONCE(user->fault, 0);
     user->spoke = false;
+    free(user->bases);
+    user->bases = NULL;
     user->unanswered = false;
     user->status = 0;
     user->driver_features = 0;

@@ -48,6 +48,9 @@ int vh_user_post_reply(struct vhost_user *user, const struct vh_msg *msg,
  */
 int vh_user_wait(struct vhost_user *user, struct vhost_error **errp);
 
+/** vh_user_try_wait() - the same, or -EINPROGRESS */
+int vh_user_try_wait(struct vhost_user *user, struct vhost_error **errp);
+
 /** vh_user_call() - a request, and its answer or ack
  * @reply: where the answer goes; NULL for a request that has none of its own
  *
@@ -65,6 +68,10 @@ int vh_user_post_one(struct vhost_dev *dev, const struct vh_msg *msg,
  */
 int vh_user_post_any(struct vhost_dev *dev, const struct vh_msg *msg,
                       int queue);
+
+/** vh_user_refused() - words for a request that was; returns -EREMOTEIO */
+int vh_user_refused(const struct vhost_user *user, uint32_t request, int queue,
+                    struct vhost_error **errp);
 
 /** vh_user_disconnect() - close the channel and forget all that hung on it */
 void vh_user_disconnect(struct vhost_user *user);

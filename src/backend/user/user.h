@@ -32,6 +32,7 @@
 #define VH_STATUS_FEATURES_OK 8u
 
 struct vh_postcopy;
+struct vh_user_base;
 struct vh_user_post;
 struct vh_user_side;
 
@@ -54,6 +55,7 @@ struct vh_user_side;
  *     has none to give
  * @control: the thread that last asked for what only one may ask for
  * @foreign: posts of other threads, until they sync
+ * @bases: those that GET_VRING_BASE asks for, until they are answered
  * @refusal: the first one that the control thread has not heard of
  * @side: the second channel, for requests of the back end; NULL: none,
  *     or the back end has closed it
@@ -91,6 +93,7 @@ struct vhost_user {
     pthread_t control;
     TAILQ_HEAD(, vh_user_post) foreign;
     struct vhost_error *refusal;
+    struct vh_user_base *bases;
 
     struct vh_user_side *side;
     int side_peer_fd;

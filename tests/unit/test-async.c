@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Start and stop that never wait: the same steps, the same end. */
+#include <poll.h>
+
+#include "check.h"
+
+#include "lib/core-rig.h"
+
+struct heard {
+    unsigned n;
+    int result;
+    char words[160];
+    bool stop_next;
+    struct core_rig *rig;
+};
+
+static void on_done(struct vhost_dev *dev, int result, void *opaque)
+{
+    struct heard *heard = opaque;
+    const struct vhost_error *error = vhost_dev_get_error(dev);
+
+    heard->n++;
+    heard->result = result;
+    snprintf(heard->words, sizeof(heard->words), "%s",
+             error ? vhost_error_message(error) : "");
+    if (heard->stop_next) {
+        heard->stop_next = false;
+        assert_int_equal(
+            vhost_dev_stop_async(dev, &heard->rig->vdev, true, on_done, heard),
+            0);
+    }
+}
+
+/* As an owner's loop would, until there is nothing to do any more. */
+static unsigned loop(struct core_rig *rig)
+{
+    struct pollfd pfd = { .fd = vhost_dev_get_fd(&rig->dev), .events = POLLIN };
+    unsigned n = 0;
+
+    while (poll(&pfd, 1, 20) > 0) {
+        vhost_dev_dispatch(&rig->dev);
+        n++;
+    }
+    return n;
+}
+
+static int start(struct core_rig *rig, struct heard *heard)
+{
+    return vhost_dev_start_async(&rig->dev, &rig->vdev, true, on_done, heard);
+}
+
+static int stop(struct core_rig *rig, struct heard *heard)
+{
+    return vhost_dev_stop_async(&rig->dev, &rig->vdev, true, on_done, heard);
+}
+
+static void test_starts_and_stops_without_a_wait(void **state)
+{
+    struct heard heard = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 2);
+    rig.fake.slow = rig.fake.slow_left = 3;
+    assert_int_equal(start(&rig, &heard), 0);
+    assert_false(vhost_dev_is_started(&rig.dev));
+    assert_int_equal(heard.n, 0);
+    assert_int_equal(loop(&rig), 3);
+    assert_int_equal(heard.n, 1);
+    assert_int_equal(heard.result, 0);
+    assert_true(vhost_dev_is_started(&rig.dev));
+    assert_int_equal(rig.dev.state, VHOST_DEV_STARTED);
+    assert_int_equal(fake_running(&rig.fake), 2);
+
+    rig.fake.q[0].base = 7;
+    assert_int_equal(stop(&rig, &heard), 0);
+    assert_true(vhost_dev_is_started(&rig.dev));
+    loop(&rig);
+    assert_int_equal(heard.n, 2);
+    assert_int_equal(heard.result, 0);
+    assert_false(vhost_dev_is_started(&rig.dev));
+    assert_int_equal(rig.dev.state, VHOST_DEV_IDLE);
+    assert_int_equal(rig.queues[0].base, 7);
+    assert_int_equal(rig.queues[0].base_source, VHOST_BASE_FROM_DEVICE);
+    core_rig_down(&rig);
+}
+
+static void test_an_end_at_once_is_told_by_dispatch_too(void **state)
+{
+    struct heard heard = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 1);
+    assert_int_equal(start(&rig, &heard), 0);
+    assert_int_equal(heard.n, 0);
+    assert_int_equal(loop(&rig), 1);
+    assert_int_equal(heard.n, 1);
+    assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
+    core_rig_down(&rig);
+}
+
+/* Each call that can fail, at once and late, leaves what was before. */
+static void test_a_failed_start_leaves_what_was_before(void **state)
+{
+    (void)state;
+    for (unsigned late = 0; late < 2; late++) {
+        struct core_rig rig;
+        unsigned k;
+
+        core_rig_up(&rig, 2);
+        rig.fake.late = late;
+        for (k = 1;; k++) {
+            struct heard heard = { .n = 0 };
+
+            fake_forget(&rig.fake);
+            rig.fake.slow = rig.fake.slow_left = 2;
+            rig.fake.fail_at = k;
+            assert_int_equal(start(&rig, &heard), 0);
+            loop(&rig);
+            assert_int_equal(heard.n, 1);
+            if (heard.result == 0) {
+                break;
+            }
+            assert_int_equal(heard.result, -EIO);
+            assert_true(heard.words[0] != '\0');
+            assert_int_equal(fake_running(&rig.fake), 0);
+            assert_int_equal(rig.dev.state, VHOST_DEV_IDLE);
+            assert_null(rig.dev.vdev);
+            assert_int_equal(rig.queues[0].base, 100);
+        }
+        assert_true(k > 10);
+        fake_forget(&rig.fake);
+        assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
+        core_rig_down(&rig);
+    }
+}
+
+static void test_one_thing_at_a_time(void **state)
+{
+    struct heard heard = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 1);
+    rig.fake.slow = rig.fake.slow_left = 2;
+    assert_int_equal(start(&rig, &heard), 0);
+    assert_int_equal(start(&rig, &heard), -EBUSY);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), -EBUSY);
+    core_rig_assert_error(&rig, -EBUSY, -EBUSY);
+    assert_int_equal(vhost_virtqueue_stop(&rig.dev, &rig.vdev, &rig.vqs[0], 0),
+                     -EBUSY);
+    loop(&rig);
+    assert_int_equal(heard.n, 1);
+    assert_int_equal(stop(&rig, &heard), 0);
+    assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), -EBUSY);
+    loop(&rig);
+    assert_int_equal(heard.n, 2);
+    core_rig_down(&rig);
+}
+
+static void test_what_is_told_of_an_end_may_begin_the_next(void **state)
+{
+    struct core_rig rig;
+    struct heard heard = { .stop_next = true, .rig = &rig };
+
+    (void)state;
+    core_rig_up(&rig, 2);
+    rig.fake.slow = rig.fake.slow_left = 1;
+    assert_int_equal(start(&rig, &heard), 0);
+    loop(&rig);
+    assert_int_equal(heard.n, 2);
+    assert_int_equal(heard.result, 0);
+    assert_int_equal(rig.dev.state, VHOST_DEV_IDLE);
+    core_rig_down(&rig);
+}
+
+static void test_a_cancelled_start_is_taken_back(void **state)
+{
+    struct heard heard = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 2);
+    assert_int_equal(vhost_dev_cancel(&rig.dev), -ENOENT);
+    rig.fake.slow = rig.fake.slow_left = 1000000;
+    assert_int_equal(start(&rig, &heard), 0);
+    assert_int_equal(fake_running(&rig.fake), 2);
+    assert_int_equal(vhost_dev_cancel(&rig.dev), 0);
+    assert_int_equal(vhost_dev_cancel(&rig.dev), -EALREADY);
+    assert_int_equal(heard.n, 0);
+    rig.fake.slow = rig.fake.slow_left = 2;
+    loop(&rig);
+    assert_int_equal(heard.n, 1);
+    assert_int_equal(heard.result, -ECANCELED);
+    assert_non_null(strstr(heard.words, "cancelled"));
+    assert_int_equal(fake_running(&rig.fake), 0);
+    assert_int_equal(rig.dev.state, VHOST_DEV_IDLE);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
+    core_rig_down(&rig);
+}
+
+static void test_a_cancelled_stop_gives_the_connection_up(void **state)
+{
+    struct heard heard = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 2);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    core_rig_set_used_idx(&rig, 1, 123);
+    rig.fake.slow = rig.fake.slow_left = 1000000;
+    assert_int_equal(stop(&rig, &heard), 0);
+    assert_int_equal(vhost_dev_cancel(&rig.dev), 0);
+    loop(&rig);
+    assert_int_equal(heard.n, 1);
+    assert_int_equal(heard.result, -ECANCELED);
+    assert_false(vhost_dev_is_started(&rig.dev));
+    assert_int_equal(rig.dev.state, VHOST_DEV_LOST);
+    core_rig_down(&rig);
+}
+
+static void test_cleanup_ends_what_is_under_way(void **state)
+{
+    (void)state;
+    for (unsigned stopping = 0; stopping < 2; stopping++) {
+        struct heard heard = { .n = 0 };
+        struct core_rig rig;
+
+        core_rig_up(&rig, 2);
+        if (stopping) {
+            assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+        }
+        rig.fake.slow = rig.fake.slow_left = 1000000;
+        assert_int_equal(stopping ? stop(&rig, &heard) : start(&rig, &heard),
+                         0);
+        core_rig_down(&rig);
+        assert_int_equal(heard.n, 1);
+        assert_int_equal(heard.result, -ECANCELED);
+        assert_null(rig.vdev.dev);
+    }
+}
+
+static void test_a_back_end_that_goes_ends_a_start(void **state)
+{
+    struct heard heard = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 2);
+    rig.fake.slow = rig.fake.slow_left = 2;
+    rig.fake.late = true;
+    rig.fake.fail_code = -ENOTCONN;
+    rig.fake.fail_at = rig.fake.n_fallible + 3;
+    assert_int_equal(start(&rig, &heard), 0);
+    loop(&rig);
+    assert_int_equal(heard.n, 1);
+    assert_int_equal(heard.result, -ENOTCONN);
+    assert_int_equal(rig.dev.state, VHOST_DEV_LOST);
+    assert_false(vhost_dev_is_started(&rig.dev));
+    core_rig_down(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_starts_and_stops_without_a_wait),
+        cmocka_unit_test(test_an_end_at_once_is_told_by_dispatch_too),
+        cmocka_unit_test(test_a_failed_start_leaves_what_was_before),
+        cmocka_unit_test(test_one_thing_at_a_time),
+        cmocka_unit_test(test_what_is_told_of_an_end_may_begin_the_next),
+        cmocka_unit_test(test_a_cancelled_start_is_taken_back),
+        cmocka_unit_test(test_a_cancelled_stop_gives_the_connection_up),
+        cmocka_unit_test(test_cleanup_ends_what_is_under_way),
+        cmocka_unit_test(test_a_back_end_that_goes_ends_a_start),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
