@@ -96,6 +96,14 @@ typedef enum VhostDeviceStatePhase {
  * @vhost_dispatch: take what came unasked, without waiting; -ENOTCONN once
  *     the back end is gone.  NULL: nothing comes.
  * @vhost_is_connected: can it still be talked to?  NULL: always.
+ * @vhost_reconnect: with @begin: let go of a back end that is lost, and take
+ *     up the one that is there in its place; without: go on with that.  Never
+ *     waits.  Return: 0: it is taken up, and has all that the old one had;
+ *     -EINPROGRESS: vhost_get_fd or vhost_get_timeout tell when to call again;
+ *     else: not this time.  NULL: a back end that is lost is lost for good.
+ * @vhost_get_return_fd: while it is lost: an fd that is readable when it is
+ *     worth to begin again, lent; -1, or NULL: there is none; -ENOTSUP: it
+ *     will not come back.
  *
  * Limits
  * @vhost_backend_memslots_limit: how many memory regions it takes.  Required.
@@ -210,6 +218,8 @@ typedef struct VhostOps {
     int (*vhost_get_request_fd)(struct vhost_dev *dev);
     int (*vhost_dispatch)(struct vhost_dev *dev);
     bool (*vhost_is_connected)(struct vhost_dev *dev);
+    int (*vhost_reconnect)(struct vhost_dev *dev, bool begin);
+    int (*vhost_get_return_fd)(struct vhost_dev *dev);
 
     unsigned (*vhost_backend_memslots_limit)(struct vhost_dev *dev);
     bool (*vhost_backend_no_private_memslots)(struct vhost_dev *dev);

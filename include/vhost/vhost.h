@@ -26,6 +26,7 @@
 #include <vhost/memory.h>
 #include <vhost/notifier.h>
 #include <vhost/object.h>
+#include <vhost/reconnect.h>
 #include <vhost/request.h>
 #include <vhost/shmem.h>
 #include <vhost/state.h>
@@ -310,6 +311,8 @@ int vhost_dev_get_fd(struct vhost_dev *hdev);
  * neither side can wait for the other for ever.
  *
  * Return: 0; -ENOTCONN once the back end is gone, -EPROTO once it is broken.
+ * With vhost_dev_set_reconnect() one that is gone is looked for here, and is no
+ * failure.
  */
 int vhost_dev_dispatch(struct vhost_dev *hdev);
 

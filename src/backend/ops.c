@@ -158,6 +158,26 @@ bool vh_be_is_connected(struct vhost_dev *dev)
     return !ops->vhost_is_connected || ops->vhost_is_connected(dev);
 }
 
+bool vh_be_can_reconnect(struct vhost_dev *dev)
+{
+    return dev->vhost_ops->vhost_reconnect &&
+           vh_be_get_return_fd(dev) != -ENOTSUP;
+}
+
+int vh_be_reconnect(struct vhost_dev *dev, bool begin)
+{
+    int r = dev->vhost_ops->vhost_reconnect(dev, begin);
+
+    return r == -EINPROGRESS ? r : done(dev, "reconnect", VH_NO_QUEUE, r);
+}
+
+int vh_be_get_return_fd(struct vhost_dev *dev)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_get_return_fd ? ops->vhost_get_return_fd(dev) : -1;
+}
+
 unsigned vh_be_memslots_limit(struct vhost_dev *dev)
 {
     return dev->vhost_ops->vhost_backend_memslots_limit(dev);

@@ -48,6 +48,10 @@ int vh_be_get_fd(struct vhost_dev *dev); /* -1: none */
 int vh_be_get_request_fd(struct vhost_dev *dev); /* -1: none */
 int vh_be_dispatch(struct vhost_dev *dev);
 bool vh_be_is_connected(struct vhost_dev *dev);
+bool vh_be_can_reconnect(struct vhost_dev *dev);
+/* 0, -EINPROGRESS, or why not */
+int vh_be_reconnect(struct vhost_dev *dev, bool begin);
+int vh_be_get_return_fd(struct vhost_dev *dev); /* -1: none */
 
 unsigned vh_be_memslots_limit(struct vhost_dev *dev);
 bool vh_be_no_private_memslots(struct vhost_dev *dev);

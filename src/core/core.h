@@ -15,6 +15,8 @@
 #include <linux/vhost_types.h>
 
 #include "core/op.h"
+#include "core/queue.h"
+#include "core/reconnect.h"
 #include "mem/map.h"
 #include "util/atomic.h"
 
@@ -33,6 +35,9 @@ struct vhost_dev_priv {
     int timer_fd;
     struct vh_core_op op;
     struct vh_core_ladder ladder;
+    bool vrings;   /* as at the last start */
+    struct vh_reconnect reconnect;
+    bool renewing; /* lost, but being taken up again */
     unsigned n_stopping; /* queues that are asked where they stand */
     pthread_mutex_t masking; /* vq->masked is what the back end was told */
     pthread_mutex_t calling; /* a call in band goes where masked says */
@@ -71,52 +76,30 @@ static inline bool vh_core_talks(const struct vhost_dev *dev)
 {
     enum vhost_dev_state state = VH_READ_ONCE(dev->state);
 
-    return state != VHOST_DEV_LOST && state != VHOST_DEV_BROKEN;
+    return state == VHOST_DEV_LOST ? dev->priv->renewing
+                                   : state != VHOST_DEV_BROKEN;
 }
 
-/** vh_core_silent() - words for a call that would speak to it nevertheless
- * Return: -ENOTCONN or -EPROTO; 0 if vh_core_talks(). */
+/** vh_core_silent() - words for an owner that would speak to it nevertheless
+ * Return: -ENOTCONN or -EPROTO; 0 if it may. */
 int vh_core_silent(struct vhost_dev *dev, const char *operation);
 
-/* queue.c */
+/* dev.c */
+#define VH_CORE_RETURN (UINT32_MAX - 3) /* in epoll's data */
 
-/** vh_queue_up() - make the notifiers of queue @i, and post them */
-int vh_queue_up(struct vhost_dev *dev, unsigned i);
+/** vh_core_watch() - wake the owner's loop for @fd too; @what tells which */
+int vh_core_watch(struct vhost_dev *dev, int fd, uint32_t what);
+int vh_core_watch_backend(struct vhost_dev *dev);
+void vh_core_unwatch_backend(struct vhost_dev *dev);
 
-/** vh_queue_down() - close them */
-void vh_queue_down(struct vhost_dev *dev, unsigned i);
+/* start.c */
 
-/** vh_queue_post_start() - hand queue @idx over; settled by a sync */
-int vh_queue_post_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
-                        struct vhost_virtqueue *vq, unsigned idx);
+/** vh_core_ladder_down() - a started device whose back end is lost: as after a
+ * stop, but to its owner it stays started */
+void vh_core_ladder_down(struct vhost_dev *dev);
 
-/** vh_queue_post_addr() - where a started queue is, and whether to log */
-int vh_queue_post_addr(struct vhost_dev *dev, struct vhost_virtqueue *vq,
-                       unsigned queue);
-
-/** vh_queues_post_stop() - ask started queues back, all in one go; settled by
- * a sync, and then vh_queues_stopped() */
-void vh_queues_post_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
-                         unsigned first, unsigned n);
-
-/**
- * vh_queues_stopped() - take them back
- * @dev: a device
- * @vdev: the virtio device
- * @keep: tell the bases to @vdev
- *
- * Return: 0 or the first failure.
- */
-int vh_queues_stopped(struct vhost_dev *dev, struct vhost_vdev *vdev,
-                      bool keep);
-
-/** vh_queue_kick() - make the back end look at a started queue */
-void vh_queue_kick(const struct vhost_vdev *vdev,
-                   const struct vhost_virtqueue *vq, unsigned idx);
-
-/** vh_queue_translate() - an address in the table of the back end, or NULL */
-void *vh_queue_translate(const struct vhost_memory_section *sections, size_t n,
-                         uint64_t gpa, uint64_t size);
+/** vh_core_restart() - and up again, without waiting */
+void vh_core_restart(struct vhost_dev *dev, vhost_dev_done_fn *done);
 
 /* upcall.c */
 extern const struct vh_upcalls vh_core_upcalls;

@@ -33,6 +33,10 @@ int vh_core_fault(struct vhost_dev *dev, int r)
     if (!vh_core_talks(dev)) {
         return r; /* the back end has said already */
     }
+    if (dev->priv && dev->priv->renewing) {
+        dev->priv->renewing = vh_be_is_connected(dev) && r != -ENOTCONN;
+        return r;
+    }
     if (r == -ENOTCONN || r == -ECONNRESET) {
         VH_WRITE_ONCE(dev->state, VHOST_DEV_LOST);
     } else if (r == -EPROTO) {
@@ -43,12 +47,18 @@ int vh_core_fault(struct vhost_dev *dev, int r)
 
 int vh_core_silent(struct vhost_dev *dev, const char *operation)
 {
-    if (vh_core_talks(dev)) {
-        return 0;
+    enum vhost_dev_state state = VH_READ_ONCE(dev->state);
+
+    if (state == VHOST_DEV_LOST && dev->priv->reconnect.on) {
+        return vh_be_fail(dev, -ENOTCONN, operation, VH_NO_QUEUE,
+                          "the back end is gone, and is being looked for");
     }
-    if (VH_READ_ONCE(dev->state) == VHOST_DEV_LOST) {
+    if (state == VHOST_DEV_LOST) {
         return vh_be_fail(dev, -ENOTCONN, operation, VH_NO_QUEUE,
                           "the back end is gone: clean up and init again");
+    }
+    if (state != VHOST_DEV_BROKEN) {
+        return 0;
     }
     return vh_be_fail(dev, -EPROTO, operation, VH_NO_QUEUE,
                       "the device is broken: clean up and init again");
@@ -86,6 +96,7 @@ static int priv_new(struct vhost_dev *dev)
     priv->dev = dev;
     priv->epoll_fd = -1;
     priv->timer_fd = -1;
+    priv->reconnect.return_fd = -1;
     priv->config_news.fd = -1;
     pthread_mutex_init(&priv->masking, NULL);
     pthread_mutex_init(&priv->calling, NULL);
@@ -121,16 +132,33 @@ static void priv_free(struct vhost_dev_priv *priv)
     free(priv);
 }
 
-static int watch(struct vhost_dev *dev, int fd, uint32_t what)
+int vh_core_watch(struct vhost_dev *dev, int fd, uint32_t what)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.u32 = what };
 
     if (fd < 0 ||
-        epoll_ctl(dev->priv->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0) {
+        epoll_ctl(dev->priv->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ||
+        errno == EEXIST) {
         return 0;
     }
     return vh_be_fail(dev, -errno, "epoll_ctl", VH_NO_QUEUE,
                       "fd %d can't be watched: %s", fd, strerror(errno));
+}
+
+int vh_core_watch_backend(struct vhost_dev *dev)
+{
+    int r = vh_core_watch(dev, vh_be_get_fd(dev), FROM_BACKEND);
+
+    return r < 0 ? r
+                 : vh_core_watch(dev, vh_be_get_request_fd(dev), FROM_BACKEND);
+}
+
+/* A dead fd must not keep its loop spinning. */
+void vh_core_unwatch_backend(struct vhost_dev *dev)
+{
+    epoll_ctl(dev->priv->epoll_fd, EPOLL_CTL_DEL, vh_be_get_fd(dev), NULL);
+    epoll_ctl(dev->priv->epoll_fd, EPOLL_CTL_DEL, vh_be_get_request_fd(dev),
+              NULL);
 }
 
 /* Devices have queues beyond those that MQ counts: so nvqs is no measure. */
@@ -155,7 +183,7 @@ static int queues_init(struct vhost_dev *dev, uint32_t busyloop_timeout)
         r = vh_queue_up(dev, i);
         if (r == 0) {
             priv->n_ready++;
-            r = watch(dev, dev->vqs[i].error_notifier.fd, i);
+            r = vh_core_watch(dev, dev->vqs[i].error_notifier.fd, i);
         }
     }
     for (unsigned i = 0; i < dev->nvqs && r == 0 && busyloop_timeout; i++) {
@@ -174,7 +202,7 @@ static int watch_config(struct vhost_dev *dev)
                           "no eventfd for the configuration: %s",
                           strerror(-r));
     }
-    return watch(dev, dev->priv->config_news.fd, FROM_CONFIG);
+    return vh_core_watch(dev, dev->priv->config_news.fd, FROM_CONFIG);
 }
 
 static int watch_timer(struct vhost_dev *dev)
@@ -187,7 +215,7 @@ static int watch_timer(struct vhost_dev *dev)
         return vh_be_fail(dev, -errno, "timerfd_create", VH_NO_QUEUE,
                           "no timer: %s", strerror(errno));
     }
-    return watch(dev, priv->timer_fd, FROM_TIMER);
+    return vh_core_watch(dev, priv->timer_fd, FROM_TIMER);
 }
 
 /* What a back end that has been taken up needs to become a device. */
@@ -205,10 +233,7 @@ static int device_init(struct vhost_dev *dev, uint32_t busyloop_timeout)
         r = queues_init(dev, busyloop_timeout);
     }
     if (r == 0) {
-        r = watch(dev, vh_be_get_fd(dev), FROM_BACKEND);
-    }
-    if (r == 0) {
-        r = watch(dev, vh_be_get_request_fd(dev), FROM_BACKEND);
+        r = vh_core_watch_backend(dev);
     }
     if (r == 0) {
         r = watch_config(dev);
@@ -299,7 +324,7 @@ int vhost_dev_get_fd(struct vhost_dev *hdev)
     return hdev->priv->epoll_fd;
 }
 
-/* Tells the owner, once; and a dead fd must not keep its loop spinning. */
+/* Tells the owner, once. */
 static void tell_lost(struct vhost_dev *dev)
 {
     const struct vhost_vdev_ops *ops = dev->vdev ? dev->vdev->ops : NULL;
@@ -308,9 +333,7 @@ static void tell_lost(struct vhost_dev *dev)
         return;
     }
     dev->priv->told = true;
-    epoll_ctl(dev->priv->epoll_fd, EPOLL_CTL_DEL, vh_be_get_fd(dev), NULL);
-    epoll_ctl(dev->priv->epoll_fd, EPOLL_CTL_DEL, vh_be_get_request_fd(dev),
-              NULL);
+    vh_core_unwatch_backend(dev);
     if (ops && ops->lost) {
         ops->lost(dev->vdev, vhost_error_message(vhost_dev_get_error(dev)));
     }
@@ -350,6 +373,9 @@ static int from_anywhere(struct vhost_dev *dev, uint32_t what)
         return from_backend(dev);
     case FROM_CONFIG:
         return 0; /* is looked at in any case */
+    case VH_CORE_RETURN:
+        vh_core_reconnect_soon(dev);
+        return 0;
     case FROM_TIMER:
         /* Whatever is late is looked at in any case too. */
         (void)!read(dev->priv->timer_fd, &(uint64_t){ 0 }, sizeof(uint64_t));
@@ -378,7 +404,8 @@ int vhost_dev_dispatch(struct vhost_dev *hdev)
         r = r < 0 ? r : one;
     }
     tell_config(hdev); /* of what was noted just now, or earlier */
-    if (r == 0 && !vh_core_talks(hdev)) {
+    if (r == 0 && !vh_core_talks(hdev) &&
+        !(hdev->priv->reconnect.on && hdev->priv->told)) {
         /* Another call found out; whoever talks to the back end knows why. */
         r = vh_be_dispatch(hdev);
         r = r < 0 ? r : vh_core_silent(hdev, "dispatch");
@@ -387,5 +414,6 @@ int vhost_dev_dispatch(struct vhost_dev *hdev)
     if (!vh_core_talks(hdev)) {
         tell_lost(hdev);
     }
-    return r;
+    vh_core_reconnect_dispatch(hdev);
+    return hdev->priv->reconnect.on && hdev->state != VHOST_DEV_BROKEN ? 0 : r;
 }

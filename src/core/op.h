@@ -40,6 +40,7 @@ struct vh_core_op {
  * @down: on the way down
  * @asked: the answers to the rung at @at are waited for
  * @vrings: as the owner said
+ * @again: of a device that is started in its owner's eyes; see reconnect.c
  * @result: of the whole
  */
 struct vh_core_ladder {
@@ -47,6 +48,7 @@ struct vh_core_ladder {
     bool down;
     bool asked;
     bool vrings;
+    bool again;
     int result;
 };
 

@@ -61,6 +61,22 @@ int vh_queue_up(struct vhost_dev *dev, unsigned i)
     return r;
 }
 
+int vh_core_queues_again(struct vhost_dev *dev)
+{
+    int r = vh_be_set_owner(dev);
+
+    for (unsigned i = 0; r == 0 && i < dev->nvqs; i++) {
+        const struct vhost_virtqueue *vq = &dev->vqs[i];
+        unsigned queue = (unsigned)dev->vq_index + i;
+
+        r = vh_be_set_vring_call(dev, queue, vq->masked_notifier.fd);
+        if (r == 0 && vq->error_notifier.fd >= 0) {
+            r = vh_be_set_vring_err(dev, queue, vq->error_notifier.fd);
+        }
+    }
+    return r;
+}
+
 void vh_queue_down(struct vhost_dev *dev, unsigned i)
 {
     struct vhost_virtqueue *vq = &dev->vqs[i];
@@ -311,7 +327,7 @@ void vh_queues_post_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
                          unsigned first, unsigned n)
 {
     struct vhost_dev_priv *priv = dev->priv;
-    int r = vh_core_silent(dev, "GET_VRING_BASE");
+    int r = vh_core_talks(dev) ? 0 : vh_core_silent(dev, "GET_VRING_BASE");
 
     priv->n_stopping = 0;
     for (unsigned i = first; i < first + n; i++) {
@@ -454,6 +470,9 @@ int vhost_virtqueue_mask(struct vhost_dev *hdev, struct vhost_vdev *vdev, int n,
     if (r == 0) {
         /* Until this is answered the old fd may still be written. */
         r = vh_be_sync(hdev);
+    }
+    if (r == -ENOTCONN && VH_READ_ONCE(hdev->priv->reconnect.on)) {
+        r = 0; /* nobody calls; the restart tells the next back end */
     }
     if (r == 0) {
         pthread_mutex_lock(&hdev->priv->calling);

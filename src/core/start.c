@@ -291,6 +291,7 @@ static void let_go(struct vhost_dev *dev)
     dev->started = false;
 }
 
+/* A device that is restarted is its owner's matter as long as it is lost. */
 static int move_start(struct vhost_dev *dev)
 {
     struct vh_core_ladder *ladder = &dev->priv->ladder;
@@ -311,8 +312,27 @@ static int move_start(struct vhost_dev *dev)
     if (climb_down(dev) == -EINPROGRESS) {
         return -EINPROGRESS;
     }
-    let_go(dev);
+    if (!ladder->again) {
+        let_go(dev);
+    }
     return ladder->result;
+}
+
+void vh_core_ladder_down(struct vhost_dev *dev)
+{
+    if (dev->started) {
+        dev->priv->ladder = (struct vh_core_ladder){
+            .at = N_RUNGS, .down = true, .again = true
+        };
+        climb_down(dev); /* nobody is there to wait for */
+    }
+}
+
+void vh_core_restart(struct vhost_dev *dev, vhost_dev_done_fn *done)
+{
+    dev->priv->ladder =
+        (struct vh_core_ladder){ .vrings = dev->priv->vrings, .again = true };
+    vh_core_op_begin(dev, move_start, done, NULL);
 }
 
 /* What can be known at once. */
@@ -333,6 +353,7 @@ static int begin_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
     dev->vdev = vdev;
     vdev->dev = dev;
     dev->priv->device_iotlb = vdev->device_iotlb;
+    dev->priv->vrings = vrings;
     dev->priv->ladder = (struct vh_core_ladder){ .vrings = vrings };
     return 0;
 }
@@ -379,6 +400,7 @@ static int begin_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
     assert(dev->started && dev->vdev == vdev);
     (void)vdev; /* without assertions */
     vh_core_enter(dev);
+    vh_core_reconnect_break_off(dev);
     r = vh_core_busy(dev, "stop");
     if (r == 0) {
         dev->priv->ladder = (struct vh_core_ladder){

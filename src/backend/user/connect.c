@@ -106,7 +106,7 @@ static int try_connect(int fd, const struct sockaddr_un *addr, int64_t deadline)
     }
 }
 
-static int connect_path(struct vhost_user *user, int *fdp,
+static int connect_path(struct vhost_user *user, unsigned deadline_ms, int *fdp,
                         struct vhost_error **errp)
 {
     struct sockaddr_un addr;
@@ -120,7 +120,7 @@ static int connect_path(struct vhost_user *user, int *fdp,
     if (fd < 0) {
         return fail_errno(user, errp, -errno, "socket");
     }
-    r = try_connect(fd, &addr, vh_deadline_in(user->options.deadline_ms));
+    r = try_connect(fd, &addr, vh_deadline_in(deadline_ms));
     if (r < 0) {
         vh_fd_close(&fd);
         return fail_connect(user, r, errp);
@@ -131,10 +131,10 @@ static int connect_path(struct vhost_user *user, int *fdp,
 
 /* A back end that has hung up while it waited is not seen here but in the
  * first reply; ECONNABORTED is for the next one in the queue to overcome. */
-static int accept_back_end(struct vhost_user *user, int *fdp,
-                           struct vhost_error **errp)
+static int accept_back_end(struct vhost_user *user, unsigned deadline_ms,
+                           int *fdp, struct vhost_error **errp)
 {
-    int64_t deadline = vh_deadline_in(user->options.deadline_ms);
+    int64_t deadline = vh_deadline_in(deadline_ms);
 
     for (;;) {
         struct pollfd pfd = { .fd = user->listen_fd, .events = POLLIN };
@@ -157,14 +157,14 @@ static int accept_back_end(struct vhost_user *user, int *fdp,
     }
 }
 
-int vh_user_connect(struct vhost_user *user, int *fdp,
+int vh_user_connect(struct vhost_user *user, unsigned deadline_ms, int *fdp,
                     struct vhost_error **errp)
 {
     if (user->listen_fd >= 0) {
-        return accept_back_end(user, fdp, errp);
+        return accept_back_end(user, deadline_ms, fdp, errp);
     }
     if (user->path) {
-        return connect_path(user, fdp, errp);
+        return connect_path(user, deadline_ms, fdp, errp);
     }
     if (user->socket_fd < 0) {
         return fail(user, errp, -ENOTCONN, "connect",

@@ -15,6 +15,10 @@ int vh_user_try_sync(struct vhost_dev *dev);
 unsigned vh_user_get_timeout(struct vhost_dev *dev);
 int vh_user_dispatch(struct vhost_dev *dev);
 
+/* reconnect.c */
+int vh_user_reconnect(struct vhost_dev *dev, bool begin);
+int vh_user_get_return_fd(struct vhost_dev *dev);
+
 /* queue.c */
 int vh_user_set_features(struct vhost_dev *dev, uint64_t features);
 int vh_user_dev_start(struct vhost_dev *dev, bool started);

@@ -9,11 +9,11 @@
  *   2  GET_PROTOCOL_FEATURES    which?
  *   3  SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_MAX_MEM_SLOTS
  *
+ * Each is a step that posts and does not wait, so that a connection can be
+ * renewed without waiting too.
+ *
  * Only what this front end implements, and what has all that it depends on,
  * is acknowledged: a back end may rely on each bit that is.
- *
- * Bit 33 (the device IOTLB) is not implemented here, so it is not shown to
- * the device, whether or not the back end could go through with it.
  */
 #include "backend/user/request.h"
 
@@ -54,8 +54,7 @@
 
 static const char spec_prefix[] = "VHOST_USER_PROTOCOL_F_";
 
-/* "MQ, STATUS": the names of a set, cut off where there is no room. */
-static void name_features(char *text, size_t len, uint64_t features)
+void vh_user_name_features(char *text, size_t len, uint64_t features)
 {
     size_t used = 0;
 
@@ -88,9 +87,9 @@ static int check_required(const struct vhost_user *user,
     if (missing == 0) {
         return 0;
     }
-    name_features(unoffered, sizeof(unoffered),
+    vh_user_name_features(unoffered, sizeof(unoffered),
                   missing & ~user->protocol_offered);
-    name_features(unusable, sizeof(unusable), missing & user->protocol_offered);
+    vh_user_name_features(unusable, sizeof(unusable), missing & user->protocol_offered);
     if (unoffered[0] != '\0') {
         return vh_error(errp, -ENOTSUP, "GET_PROTOCOL_FEATURES", VH_NO_QUEUE,
                         "%s: the back end lacks what is required: %s",
@@ -99,21 +98,6 @@ static int check_required(const struct vhost_user *user,
     return vh_error(errp, -ENOTSUP, "GET_PROTOCOL_FEATURES", VH_NO_QUEUE,
                     "%s: what is required can't be used: %s", user->name,
                     unusable);
-}
-
-static int get_features(struct vhost_user *user, struct vhost_error **errp)
-{
-    struct vh_msg msg;
-    struct vh_msg reply;
-    int r;
-
-    vh_msg_init(&msg, VH_GET_FEATURES);
-    r = vh_user_call(user, &msg, VH_NO_QUEUE, &reply, errp);
-    if (r == 0) {
-        user->spoke = true;
-        user->offered = reply.payload.u64;
-    }
-    return r;
 }
 
 static uint64_t acceptable(const struct vhost_user *user)
@@ -130,36 +114,10 @@ static uint64_t acceptable(const struct vhost_user *user)
     return features & ~o->forbidden;
 }
 
-static int get_protocol_features(struct vhost_user *user,
-                                 struct vhost_error **errp)
-{
-    struct vh_msg msg;
-    struct vh_msg reply;
-    int r;
-
-    vh_msg_init(&msg, VH_GET_PROTOCOL_FEATURES);
-    r = vh_user_call(user, &msg, VH_NO_QUEUE, &reply, errp);
-    if (r == 0) {
-        user->protocol_offered = reply.payload.u64;
-        user->protocol =
-            vh_protocol_features_usable(reply.payload.u64 & acceptable(user));
-        if (vh_user_has(user, VH_PF_XEN_MMAP)) {
-            /* Grants and foreign pages fault nowhere. */
-            user->protocol &= ~VH_PF(PAGEFAULT);
-        }
-    }
-    return r;
-}
-
-struct number {
-    int result;
-    uint64_t value;
-};
-
 static int number_done(void *arg, int result, struct vh_msg *reply,
                        struct vhost_error **errp)
 {
-    struct number *number = arg;
+    struct vh_user_number *number = arg;
 
     (void)errp;
     number->result = result;
@@ -170,7 +128,7 @@ static int number_done(void *arg, int result, struct vh_msg *reply,
 }
 
 static int post_get(struct vhost_user *user, uint32_t request,
-                    struct number *number, struct vhost_error **errp)
+                    struct vh_user_number *number, struct vhost_error **errp)
 {
     struct vh_msg msg;
 
@@ -179,54 +137,91 @@ static int post_get(struct vhost_user *user, uint32_t request,
                               errp);
 }
 
-/* The third round trip. */
-static int set_protocol_features(struct vhost_user *user, struct number *queues,
-                                 struct number *slots,
+static int ask_features(struct vhost_user *user, struct vhost_error **errp)
+{
+    return post_get(user, VH_GET_FEATURES, &user->talk.features, errp);
+}
+
+/* What both sides can do without protocol features has no second step. */
+static int ask_protocol_features(struct vhost_user *user,
                                  struct vhost_error **errp)
 {
+    struct vh_user_talk *talk = &user->talk;
+
+    if (talk->features.result < 0) {
+        return vh_user_refused(user, VH_GET_FEATURES, VH_NO_QUEUE, errp);
+    }
+    user->spoke = true;
+    user->offered = talk->features.value;
+    return user->offered & VH_F_PROTOCOL_FEATURES
+               ? post_get(user, VH_GET_PROTOCOL_FEATURES, &talk->protocol, errp)
+               : 0;
+}
+
+static void take_protocol_features(struct vhost_user *user)
+{
+    user->protocol_offered = user->talk.protocol.value;
+    user->protocol =
+        vh_protocol_features_usable(user->protocol_offered & acceptable(user));
+    if (vh_user_has(user, VH_PF_XEN_MMAP)) {
+        /* Grants and foreign pages fault nowhere. */
+        user->protocol &= ~VH_PF(PAGEFAULT);
+    }
+}
+
+static int set_protocol_features(struct vhost_user *user,
+                                 struct vhost_error **errp)
+{
+    struct vh_user_talk *talk = &user->talk;
     struct vh_msg msg;
     int r;
-    int waited;
 
+    if (talk->protocol.result < 0) {
+        return vh_user_refused(user, VH_GET_PROTOCOL_FEATURES, VH_NO_QUEUE,
+                               errp);
+    }
+    take_protocol_features(user);
+    r = check_required(user, errp);
+    if (r < 0 || !(user->offered & VH_F_PROTOCOL_FEATURES)) {
+        return r;
+    }
     vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, user->protocol);
     r = vh_user_post(user, &msg, VH_NO_QUEUE, NULL, errp);
     if (r == 0 && vh_user_has(user, VH_PF_MQ)) {
-        r = post_get(user, VH_GET_QUEUE_NUM, queues, errp);
+        r = post_get(user, VH_GET_QUEUE_NUM, &talk->queues, errp);
     }
     if (r == 0 && vh_user_has(user, VH_PF_CONFIGURE_MEM_SLOTS)) {
-        r = post_get(user, VH_GET_MAX_MEM_SLOTS, slots, errp);
+        r = post_get(user, VH_GET_MAX_MEM_SLOTS, &talk->slots, errp);
     }
     if (r == 0) {
         r = vh_user_open_side(user, errp);
     }
-    if (r == 0) {
-        r = vh_user_post_shmem(user, errp);
-    }
-    /* Even then: what was posted answers into this frame's callers. */
-    waited = vh_user_wait(user, errp);
-    vh_user_side_is_sent(user);
-    return r < 0 ? r : waited;
+    return r < 0 ? r : vh_user_post_shmem(user, errp);
 }
 
-static int check_limits(struct vhost_user *user, const struct number *queues,
-                        const struct number *slots, struct vhost_error **errp)
+static int no_such_thing(const struct vhost_user *user, const char *request,
+                         const char *what, struct vhost_error **errp)
 {
+    return vh_error(errp, -EPROTO, request, VH_NO_QUEUE,
+                    "%s: the back end says that it has no %s", user->name,
+                    what);
+}
+
+static int check_limits(struct vhost_user *user, struct vhost_error **errp)
+{
+    uint64_t queues = user->talk.queues.value;
+    uint64_t slots = user->talk.slots.value;
     int needed = user->dev->num_queues;
 
-    if (queues->value == 0) {
-        return vh_error(errp, -EPROTO, "GET_QUEUE_NUM", VH_NO_QUEUE,
-                        "%s: the back end says that it has no queues",
-                        user->name);
+    vh_user_side_is_sent(user);
+    if (queues == 0) {
+        return no_such_thing(user, "GET_QUEUE_NUM", "queues", errp);
     }
-    if (slots->value == 0) {
-        return vh_error(errp, -EPROTO, "GET_MAX_MEM_SLOTS", VH_NO_QUEUE,
-                        "%s: the back end says that it has no memory slots",
-                        user->name);
+    if (slots == 0) {
+        return no_such_thing(user, "GET_MAX_MEM_SLOTS", "memory slots", errp);
     }
-    user->max_queues =
-        queues->value > VH_QUEUES_MAX ? VH_QUEUES_MAX : queues->value;
-    user->max_slots =
-        slots->value > VH_USER_SLOTS_MAX ? VH_USER_SLOTS_MAX : slots->value;
+    user->max_queues = queues > VH_QUEUES_MAX ? VH_QUEUES_MAX : queues;
+    user->max_slots = slots > VH_USER_SLOTS_MAX ? VH_USER_SLOTS_MAX : slots;
     if (needed > 0 && user->max_queues < (uint64_t)needed) {
         return vh_error(errp, -EINVAL, "GET_QUEUE_NUM", VH_NO_QUEUE,
                         "%s: the back end has %" PRIu64
@@ -234,26 +229,52 @@ static int check_limits(struct vhost_user *user, const struct number *queues,
                         user->name, user->max_queues,
                         user->max_queues == 1 ? "queue" : "queues", needed);
     }
-    return 0;
+    return vh_user_check_shmem(user, errp);
+}
+
+/* Each begins with the answers to the one before. */
+static int (*const steps[])(struct vhost_user *user,
+                            struct vhost_error **errp) = {
+    ask_features,
+    ask_protocol_features,
+    set_protocol_features,
+    check_limits,
+};
+
+#define N_STEPS (sizeof(steps) / sizeof(steps[0]))
+
+void vh_user_begin_talk(struct vhost_user *user)
+{
+    user->talk = (struct vh_user_talk){
+        .queues = { .value = 1 },
+        .slots = { .value = VH_MEM_TABLE_MAX },
+    };
+}
+
+int vh_user_talk_on(struct vhost_user *user, struct vhost_error **errp)
+{
+    int r = 0;
+
+    while (r == 0 && user->talk.step < N_STEPS) {
+        r = user->talk.step > 0 ? vh_user_try_wait(user, errp) : 0;
+        if (r == 0) {
+            r = steps[user->talk.step](user, errp);
+            user->talk.step += r == 0;
+        }
+    }
+    return r;
 }
 
 int vh_user_negotiate(struct vhost_user *user, struct vhost_error **errp)
 {
-    struct number queues = { .value = 1 };
-    struct number slots = { .value = VH_MEM_TABLE_MAX };
-    int r = get_features(user, errp);
+    int r = 0;
 
-    if (r == 0 && (user->offered & VH_F_PROTOCOL_FEATURES)) {
-        r = get_protocol_features(user, errp);
+    vh_user_begin_talk(user);
+    while (r == 0 && user->talk.step < N_STEPS) {
+        r = steps[user->talk.step++](user, errp);
+        if (r == 0) {
+            r = vh_user_wait(user, errp);
+        }
     }
-    if (r == 0) {
-        r = check_required(user, errp);
-    }
-    if (r == 0 && (user->offered & VH_F_PROTOCOL_FEATURES)) {
-        r = set_protocol_features(user, &queues, &slots, errp);
-    }
-    if (r == 0) {
-        r = vh_user_check_shmem(user, errp);
-    }
-    return r < 0 ? r : check_limits(user, &queues, &slots, errp);
+    return r;
 }

@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "backend/ops.h"
 #include "util/atomic.h"
@@ -71,6 +72,8 @@ static int take_fault(struct vhost_user *user, struct vhost_error **errp)
         vh_error_prefix(errp, "%s", user->name);
     }
     vh_error_copy(&user->fault_error, *errp);
+    /* One that hangs: the loops of both sides are to hear that it is over. */
+    shutdown(vh_chan_fd(user->chan), SHUT_RDWR);
     VH_WRITE_ONCE(user->fault, fault);
     if (dev->state != VHOST_DEV_BROKEN) {
         VH_WRITE_ONCE(dev->state,

@@ -74,6 +74,7 @@ static struct vhost_user *user_alloc(const struct vhost_user_options *options,
     user->side_peer_fd = -1;
     user->socket_fd = -1;
     user->listen_fd = -1;
+    user->return_fd = -1;
     TAILQ_INIT(&user->foreign);
     if (options && copy_options(&user->options, options, errp) < 0) {
         vhost_user_free(user);
@@ -224,25 +225,32 @@ void vhost_user_get_info(const struct vhost_user *user,
     pthread_mutex_unlock(lock);
 }
 
-static int set_up(struct vhost_user *user, struct vhost_error **errp)
+int vh_user_open_chan(struct vhost_user *user, int fd,
+                      struct vhost_error **errp)
 {
     struct vh_chan_options options = {
         .deadline_ms = user->options.deadline_ms,
         .long_deadline_ms = user->options.long_deadline_ms,
     };
-    int fd = -1;
-    int r = vh_user_connect(user, &fd, errp);
+    int r = vh_chan_new(&user->chan, fd, &options);
 
-    if (r < 0) {
-        return r;
-    }
-    r = vh_chan_new(&user->chan, fd, &options);
     if (r < 0) {
         return vh_error(errp, r, "connect", VH_NO_QUEUE,
                         "%s: can't set up the connection", user->name);
     }
     user->control = pthread_self();
-    return vh_user_negotiate(user, errp);
+    return 0;
+}
+
+static int set_up(struct vhost_user *user, struct vhost_error **errp)
+{
+    int fd = -1;
+    int r = vh_user_connect(user, user->options.deadline_ms, &fd, errp);
+
+    if (r == 0) {
+        r = vh_user_open_chan(user, fd, errp);
+    }
+    return r < 0 ? r : vh_user_negotiate(user, errp);
 }
 
 static void user_cleanup(struct vhost_dev *dev)
@@ -254,6 +262,7 @@ static void user_cleanup(struct vhost_dev *dev)
     }
     pthread_mutex_lock(&user->lock);
     vh_user_disconnect(user);
+    vh_fd_close(&user->return_fd);
     user->dev = NULL;
     pthread_mutex_unlock(&user->lock);
 }
@@ -342,6 +351,8 @@ const VhostOps user_ops = {
     .vhost_vring_kick = vh_user_vring_kick,
     .vhost_dispatch = vh_user_dispatch,
     .vhost_is_connected = user_is_connected,
+    .vhost_reconnect = vh_user_reconnect,
+    .vhost_get_return_fd = vh_user_get_return_fd,
     .vhost_backend_memslots_limit = vh_user_memslots_limit,
     .vhost_backend_no_private_memslots = user_no_private_memslots,
     .vhost_set_owner = user_set_owner,

@@ -21,6 +21,7 @@
 
 #include <vhost/vhost.h>
 
+#include "backend/user/talk.h"
 #include "wire/chan.h"
 
 #define VH_USER_SLOTS_MAX 512 /* more regions than this are never used */
@@ -45,6 +46,8 @@ struct vh_user_side;
  * @listen_fd: where the back end connects to; or -1
  * @dev: the device that uses the connection; NULL: none does
  * @chan: NULL unless connected
+ * @talk: the negotiation
+ * @return_fd: tells when a new connection may be had; or -1
  * @spoke: a reply has come that makes sense
  * @fault: of the connection; the words are in @fault_error
  * @offered: virtio features as the back end has them, bit 30 too
@@ -77,6 +80,8 @@ struct vhost_user {
 
     struct vhost_dev *dev;
     struct vh_chan *chan;
+    struct vh_user_talk talk;
+    int return_fd;
     bool spoke;
     int fault;
     struct vhost_error *fault_error;
@@ -109,14 +114,15 @@ struct vhost_user {
 
 /* connect.c; the first is called before there is a device, and needs no lock */
 int vh_user_listen(struct vhost_user *user, struct vhost_error **errp);
-int vh_user_connect(struct vhost_user *user, int *fdp,
+int vh_user_connect(struct vhost_user *user, unsigned deadline_ms, int *fdp,
                     struct vhost_error **errp);
 
 /* request.c: until the next connection, no answer may take long; locks */
 void vh_user_hurry(struct vhost_user *user);
 
-/* negotiate.c: fills in what the two sides can do */
-int vh_user_negotiate(struct vhost_user *user, struct vhost_error **errp);
+/* user.c: a channel over a socket, which is given; 0 or a negative errno */
+int vh_user_open_chan(struct vhost_user *user, int fd,
+                      struct vhost_error **errp);
 
 /* What a back end is told as the user address of a section. */
 static inline uint64_t
