@@ -72,6 +72,15 @@ struct vhost_blk_queue;
  * @spin_us: how long vhost_blk_wait() looks at the ring before it sleeps,
  *     microseconds, at most; less while that leads to nothing; 0: 5;
  *     VHOST_SPIN_NEVER: not at all
+ * @reconnect_ms: how long to look for a back end that is gone, milliseconds;
+ *     0: not at all; VHOST_RECONNECT_ALWAYS: until the device is closed.
+ *     Meanwhile nothing fails: requests wait, and those that the old back end
+ *     did not complete are given to the new one, which must serve the same
+ *     disk; so some may be carried out twice.  It is looked for by
+ *     vhost_blk_dispatch(), and, in the thread that opened the device or that
+ *     called that last, by waiting and polling
+ * @resumed: after @lost: it is back, and all goes on; called as @lost is, and
+ *     by vhost_blk_wait() and _poll() in the thread above; or NULL
  */
 struct vhost_blk_options {
     size_t size;
@@ -87,6 +96,8 @@ struct vhost_blk_options {
     void (*lost)(struct vhost_blk *disk, const char *reason, void *opaque);
     void *opaque;
     unsigned spin_us;
+    unsigned reconnect_ms;
+    void (*resumed)(struct vhost_blk *disk, void *opaque);
 };
 
 /**

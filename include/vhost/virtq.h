@@ -40,6 +40,9 @@ enum vhost_layout {
  */
 const char *vhost_layout_name(unsigned layout);
 
+/** Of reconnect_ms in the options of a device: until it is closed. */
+#define VHOST_RECONNECT_ALWAYS ((unsigned)-1)
+
 /** Of spin_us in the options of a device: sleep at once. */
 #define VHOST_SPIN_NEVER ((unsigned)-1)
 

@@ -16,6 +16,7 @@
 #include <linux/virtio_blk.h>
 
 #include "driver/blk.h"
+#include "driver/hold.h"
 #include "util/clock.h"
 
 #define BURST 32
@@ -61,12 +62,30 @@ int vh_blk_queue_open(struct vhost_blk_queue *q, struct vhost_blk *disk,
         return -ENOMEM;
     }
     link_slots(q, slots, gpa, n);
-    return 0;
+    return device->returns ? vh_blk_keep_init(q, n) : 0;
 }
 
 void vh_blk_queue_close(struct vhost_blk_queue *q)
 {
+    free(q->kept);
     free(q->reqs);
+}
+
+static void push(struct vh_blk_fifo *fifo, struct vh_blk_req *req)
+{
+    req->next = NULL;
+    *fifo->last = req;
+    fifo->last = &req->next;
+}
+
+/* Before those that may not be reported yet. */
+static void push_first(struct vh_blk_fifo *fifo, struct vh_blk_req *req)
+{
+    req->next = fifo->first;
+    fifo->first = req;
+    if (!req->next) {
+        fifo->last = &req->next;
+    }
 }
 
 int vh_blk_complete_here(struct vhost_blk_queue *q, void *cookie)
@@ -78,9 +97,8 @@ int vh_blk_complete_here(struct vhost_blk_queue *q, void *cookie)
     }
     vh_blk_req_get(q);
     req->cookie = cookie;
-    req->next = NULL;
-    *q->local.last = req;
-    q->local.last = &req->next;
+    req->result = 0;
+    push(&q->local, req);
     q->local.n_new++;
     q->n_prepared++;
     return 0;
@@ -100,7 +118,8 @@ static unsigned reap_local(struct vhost_blk_queue *q,
             local->last = &local->first;
         }
         local->n_ready--;
-        done[n++] = (struct vhost_completion){ .cookie = req->cookie };
+        done[n].cookie = req->cookie;
+        done[n++].result = req->result;
         vh_blk_req_put(q, req);
     }
     return n;
@@ -125,6 +144,22 @@ static int status_of(const struct vh_blk_req *req)
     }
 }
 
+/* Return: the request of the program that is complete by this; or NULL. */
+static struct vh_blk_req *complete(struct vhost_blk_queue *q,
+                                   struct vh_blk_req *req)
+{
+    struct vh_blk_req *head = req->head;
+    int result = status_of(req);
+
+    if (result < 0 && head->result == 0) {
+        head->result = result;
+    }
+    if (req != head) {
+        vh_blk_req_put(q, req);
+    }
+    return --head->left == 0 ? head : NULL;
+}
+
 /* Completes what the ring handed back; at most as many completions. */
 static unsigned finish(struct vhost_blk_queue *q,
                        const struct vh_ring_used *used, unsigned n_used,
@@ -133,17 +168,9 @@ static unsigned finish(struct vhost_blk_queue *q,
     unsigned n = 0;
 
     for (unsigned i = 0; i < n_used; i++) {
-        struct vh_blk_req *req = used[i].cookie;
-        struct vh_blk_req *head = req->head;
-        int result = status_of(req);
+        struct vh_blk_req *head = complete(q, used[i].cookie);
 
-        if (result < 0 && head->result == 0) {
-            head->result = result;
-        }
-        if (req != head) {
-            vh_blk_req_put(q, req);
-        }
-        if (--head->left == 0) {
+        if (head) {
             done[n].cookie = head->cookie;
             done[n].result = head->result;
             n++;
@@ -151,6 +178,19 @@ static unsigned finish(struct vhost_blk_queue *q,
         }
     }
     return n;
+}
+
+void vh_blk_taken(struct vhost_blk_queue *q, const struct vh_ring_used *used,
+                  unsigned n_used)
+{
+    for (unsigned i = 0; i < n_used; i++) {
+        struct vh_blk_req *head = complete(q, used[i].cookie);
+
+        if (head) {
+            push_first(&q->local, head);
+            q->local.n_ready++;
+        }
+    }
 }
 
 static unsigned reap(struct vhost_blk_queue *q, struct vhost_completion *done,
@@ -186,7 +226,7 @@ static void rearm(struct vhost_blk_queue *q)
     }
 }
 
-int vhost_blk_submit(struct vhost_blk_queue *q)
+static int submit(struct vhost_blk_queue *q)
 {
     struct vh_blk_fifo *local = &q->local;
 
@@ -203,8 +243,14 @@ int vhost_blk_submit(struct vhost_blk_queue *q)
     return vh_virtq_submit(q->vq);
 }
 
-int vhost_blk_poll(struct vhost_blk_queue *q, struct vhost_completion *done,
-                   unsigned max)
+int vhost_blk_submit(struct vhost_blk_queue *q)
+{
+    vh_hold_enter(q->vq);
+    return vh_hold_leave(q->vq, submit(q));
+}
+
+static int look(struct vhost_blk_queue *q, struct vhost_completion *done,
+                unsigned max)
 {
     unsigned n;
 
@@ -218,8 +264,15 @@ int vhost_blk_poll(struct vhost_blk_queue *q, struct vhost_completion *done,
     return n > 0 ? (int)n : q->vq->failed;
 }
 
-int vhost_blk_wait(struct vhost_blk_queue *q, struct vhost_completion *done,
-                   unsigned max, unsigned min, int timeout_ms)
+int vhost_blk_poll(struct vhost_blk_queue *q, struct vhost_completion *done,
+                   unsigned max)
+{
+    vh_hold_enter(q->vq);
+    return vh_hold_leave(q->vq, look(q, done, max));
+}
+
+static int wait(struct vhost_blk_queue *q, struct vhost_completion *done,
+                unsigned max, unsigned min, int timeout_ms)
 {
     int64_t deadline = 0; /* not known yet: most calls need no clock */
     unsigned n = 0;
@@ -251,6 +304,13 @@ int vhost_blk_wait(struct vhost_blk_queue *q, struct vhost_completion *done,
     }
     rearm(q);
     return n > 0 ? (int)n : q->vq->failed;
+}
+
+int vhost_blk_wait(struct vhost_blk_queue *q, struct vhost_completion *done,
+                   unsigned max, unsigned min, int timeout_ms)
+{
+    vh_hold_enter(q->vq);
+    return vh_hold_leave(q->vq, wait(q, done, max, min, timeout_ms));
 }
 
 int vhost_blk_queue_fd(struct vhost_blk_queue *q)

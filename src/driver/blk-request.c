@@ -18,21 +18,12 @@
 #include <linux/virtio_blk.h>
 
 #include "driver/blk.h"
+#include "driver/hold.h"
 
 #define HEADER_LEN 16
 #define RANGE_LEN 16
 #define ID_LEN VIRTIO_BLK_ID_BYTES
 #define NO_STATUS 0xff /* what the device must overwrite */
-
-/* One request to the device, but for its slot. */
-struct part {
-    uint32_t type;
-    uint64_t sector;
-    unsigned n_data;
-    bool to_device; /* the data */
-    /* Room for header and status around the data. */
-    struct vh_sg sg[VH_BLK_SEGMENTS_MAX + 2];
-};
 
 /* How far in the program's buffers we are. */
 struct cursor {
@@ -41,27 +32,41 @@ struct cursor {
     size_t at; /* in *iov */
 };
 
-/* Prepares one part.  There is a slot. */
-static int add_part(struct vhost_blk_queue *q, struct part *part,
-                    struct vh_blk_req *head)
+int vh_blk_put_part(struct vhost_blk_queue *q, struct vh_blk_req *req,
+                    struct vh_blk_part *part)
 {
-    struct vh_blk_req *req = q->free;
     struct vh_blk_slot *slot = req->slot;
     unsigned n = part->n_data + 2;
     unsigned n_out = part->to_device ? n - 1 : 1;
-    int r;
 
     slot->type = htole32(part->type);
     slot->ioprio = 0;
     slot->sector = htole64(part->sector);
     slot->status = NO_STATUS;
+    if (vh_blk_has_range(part->type)) {
+        slot->range_sector = htole64(part->range_sector);
+        slot->range_sectors = htole32(part->range_sectors);
+        slot->range_flags = htole32(part->range_flags);
+    }
     part->sg[0] = (struct vh_sg){ .addr = req->slot_gpa, .len = HEADER_LEN };
     part->sg[n - 1] = (struct vh_sg){
         .addr = req->slot_gpa + offsetof(struct vh_blk_slot, status), .len = 1
     };
-    r = vh_ring_add(q->vq->ring, part->sg, n_out, n - n_out, req);
+    return vh_ring_add(q->vq->ring, part->sg, n_out, n - n_out, req);
+}
+
+/* Prepares one part.  There is a slot. */
+static int add_part(struct vhost_blk_queue *q, struct vh_blk_part *part,
+                    struct vh_blk_req *head)
+{
+    struct vh_blk_req *req = q->free;
+    int r = vh_blk_put_part(q, req, part);
+
     if (r < 0) {
         return r == -ENOSPC ? -EAGAIN : r;
+    }
+    if (q->kept) {
+        vh_blk_keep(q, req, part);
     }
     vh_blk_req_get(q);
     req->head = head ? head : req;
@@ -78,7 +83,7 @@ static void begin_head(struct vhost_blk_queue *q, struct vh_blk_req *head,
 }
 
 /* A request that is one part. */
-static int add_single(struct vhost_blk_queue *q, struct part *part,
+static int add_single(struct vhost_blk_queue *q, struct vh_blk_part *part,
                       void *cookie)
 {
     struct vh_blk_req *req = q->free;
@@ -127,7 +132,7 @@ static void cursor_skip(struct cursor *c, uint64_t bytes)
  * Return: 1; 0 if the part is full; -EFAULT.
  */
 static int take_segment(struct vhost_blk_queue *q, struct cursor *c,
-                        struct part *part, uint32_t *bytes)
+                        struct vh_blk_part *part, uint32_t *bytes)
 {
     uint64_t len = c->iov->iov_len - c->at;
     struct vh_sg *last = &part->sg[part->n_data];
@@ -166,7 +171,7 @@ static int take_segment(struct vhost_blk_queue *q, struct cursor *c,
  * pieces than the device takes.
  */
 static int64_t take_part(struct vhost_blk_queue *q, struct cursor *c,
-                         struct part *part)
+                         struct vh_blk_part *part)
 {
     struct cursor start = *c;
     uint32_t bytes = 0;
@@ -201,7 +206,7 @@ static int64_t take_part(struct vhost_blk_queue *q, struct cursor *c,
 
 /* How many parts it takes, if they fit the queue as it is now. */
 static int count_parts(struct vhost_blk_queue *q, struct cursor c,
-                       struct part *scratch)
+                       struct vh_blk_part *scratch)
 {
     const struct vh_ring *ring = q->vq->ring;
     unsigned parts = 0;
@@ -230,7 +235,7 @@ static int transfer_parts(struct vhost_blk_queue *q, uint32_t type,
                           uint64_t offset, struct cursor c, void *cookie)
 {
     struct vh_blk_req *head = q->free;
-    struct part part = { .type = type,
+    struct vh_blk_part part = { .type = type,
                          .sector = offset / VH_BLK_SECTOR,
                          .to_device = type == VIRTIO_BLK_T_OUT };
     int n = count_parts(q, c, &part);
@@ -267,7 +272,7 @@ static int transfer(struct vhost_blk_queue *q, uint32_t type, uint64_t offset,
     int r = check(q, offset, len);
     struct iovec iov = { .iov_base = buf, .iov_len = len };
     struct cursor c = { .iov = &iov, .n = 1 };
-    struct part part;
+    struct vh_blk_part part;
     uint64_t gpa;
 
     if (r < 0) {
@@ -306,7 +311,9 @@ static int transfer_vector(struct vhost_blk_queue *q, uint32_t type,
 int vhost_blk_read(struct vhost_blk_queue *q, uint64_t offset, void *buf,
                    size_t len, void *cookie)
 {
-    return transfer(q, VIRTIO_BLK_T_IN, offset, buf, len, cookie);
+    vh_hold_enter(q->vq);
+    return vh_hold_leave(
+        q->vq, transfer(q, VIRTIO_BLK_T_IN, offset, buf, len, cookie));
 }
 
 int vhost_blk_write(struct vhost_blk_queue *q, uint64_t offset, const void *buf,
@@ -315,14 +322,17 @@ int vhost_blk_write(struct vhost_blk_queue *q, uint64_t offset, const void *buf,
     if (!q->writable) {
         return -EROFS;
     }
-    return transfer(q, VIRTIO_BLK_T_OUT, offset, (void *)(uintptr_t)buf, len,
-                    cookie);
+    vh_hold_enter(q->vq);
+    return vh_hold_leave(q->vq, transfer(q, VIRTIO_BLK_T_OUT, offset,
+                                         (void *)(uintptr_t)buf, len, cookie));
 }
 
 int vhost_blk_readv(struct vhost_blk_queue *q, uint64_t offset,
                     const struct iovec *iov, unsigned iovcnt, void *cookie)
 {
-    return transfer_vector(q, VIRTIO_BLK_T_IN, offset, iov, iovcnt, cookie);
+    vh_hold_enter(q->vq);
+    return vh_hold_leave(q->vq, transfer_vector(q, VIRTIO_BLK_T_IN, offset, iov,
+                                                iovcnt, cookie));
 }
 
 int vhost_blk_writev(struct vhost_blk_queue *q, uint64_t offset,
@@ -331,12 +341,14 @@ int vhost_blk_writev(struct vhost_blk_queue *q, uint64_t offset,
     if (!q->writable) {
         return -EROFS;
     }
-    return transfer_vector(q, VIRTIO_BLK_T_OUT, offset, iov, iovcnt, cookie);
+    vh_hold_enter(q->vq);
+    return vh_hold_leave(q->vq, transfer_vector(q, VIRTIO_BLK_T_OUT, offset,
+                                                iov, iovcnt, cookie));
 }
 
-int vhost_blk_flush(struct vhost_blk_queue *q, void *cookie)
+static int flush(struct vhost_blk_queue *q, void *cookie)
 {
-    struct part part = { .type = VIRTIO_BLK_T_FLUSH };
+    struct vh_blk_part part = { .type = VIRTIO_BLK_T_FLUSH };
 
     if (q->vq->failed) {
         return q->vq->failed;
@@ -347,9 +359,15 @@ int vhost_blk_flush(struct vhost_blk_queue *q, void *cookie)
     return add_single(q, &part, cookie);
 }
 
-int vhost_blk_get_id(struct vhost_blk_queue *q, char *id, void *cookie)
+int vhost_blk_flush(struct vhost_blk_queue *q, void *cookie)
 {
-    struct part part = { .type = VIRTIO_BLK_T_GET_ID, .n_data = 1 };
+    vh_hold_enter(q->vq);
+    return vh_hold_leave(q->vq, flush(q, cookie));
+}
+
+static int get_id(struct vhost_blk_queue *q, char *id, void *cookie)
+{
+    struct vh_blk_part part = { .type = VIRTIO_BLK_T_GET_ID, .n_data = 1 };
     uint64_t gpa;
 
     if (q->vq->failed) {
@@ -360,6 +378,12 @@ int vhost_blk_get_id(struct vhost_blk_queue *q, char *id, void *cookie)
     }
     part.sg[1] = (struct vh_sg){ .addr = gpa, .len = ID_LEN };
     return add_single(q, &part, cookie);
+}
+
+int vhost_blk_get_id(struct vhost_blk_queue *q, char *id, void *cookie)
+{
+    vh_hold_enter(q->vq);
+    return vh_hold_leave(q->vq, get_id(q, id, cookie));
 }
 
 /* A request about a range, without data. */
@@ -389,12 +413,15 @@ static uint64_t range_step(const struct range *range)
 static int add_range(struct vhost_blk_queue *q, const struct range *range,
                      uint64_t step, struct vh_blk_req *head)
 {
-    struct vh_blk_slot *slot = q->free->slot;
-    struct part part = { .type = range->type, .n_data = 1, .to_device = true };
+    struct vh_blk_part part = {
+        .type = range->type,
+        .n_data = 1,
+        .to_device = true,
+        .range_sector = range->offset / VH_BLK_SECTOR,
+        .range_sectors = (uint32_t)(step / VH_BLK_SECTOR),
+        .range_flags = range->flags,
+    };
 
-    slot->range_sector = htole64(range->offset / VH_BLK_SECTOR);
-    slot->range_sectors = htole32((uint32_t)(step / VH_BLK_SECTOR));
-    slot->range_flags = htole32(range->flags);
     part.sg[1] = (struct vh_sg){
         .addr = q->free->slot_gpa + offsetof(struct vh_blk_slot, range_sector),
         .len = RANGE_LEN,
@@ -402,8 +429,8 @@ static int add_range(struct vhost_blk_queue *q, const struct range *range,
     return add_part(q, &part, head);
 }
 
-static int range_request(struct vhost_blk_queue *q, struct range range,
-                         void *cookie)
+static int split_range(struct vhost_blk_queue *q, struct range range,
+                       void *cookie)
 {
     unsigned each = q->indirect ? 1 : 3; /* descriptors */
     struct vh_blk_req *head = q->free;
@@ -439,6 +466,13 @@ static int range_request(struct vhost_blk_queue *q, struct range range,
         range.left -= step;
     }
     return 0;
+}
+
+static int range_request(struct vhost_blk_queue *q, struct range range,
+                         void *cookie)
+{
+    vh_hold_enter(q->vq);
+    return vh_hold_leave(q->vq, split_range(q, range, cookie));
 }
 
 /* May the range be changed so? */

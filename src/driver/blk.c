@@ -58,6 +58,15 @@ static void on_lost(struct vh_device *device, const char *reason)
     }
 }
 
+static void on_resumed(struct vh_device *device)
+{
+    struct vhost_blk *disk = from_device(device);
+
+    if (disk->options.resumed) {
+        disk->options.resumed(disk, disk->options.opaque);
+    }
+}
+
 static int take_options(struct vhost_blk_options *to,
                         const struct vhost_blk_options *from,
                         struct vhost_error **errp)
@@ -164,6 +173,9 @@ static int bring_up(struct vhost_blk *disk, struct vhost_user *user,
         .pool_size = options->pool_size,
         .huge_pages = options->huge_pages,
         .lost = on_lost,
+        .reconnect_ms = options->reconnect_ms,
+        .renew = vh_blk_renew,
+        .resumed = on_resumed,
     };
     int r = vh_device_open(&disk->device, user, &spec, errp);
 

@@ -6,12 +6,8 @@
 #include <vhost/blk.h>
 
 #include "driver/blk-config.h"
+#include "driver/blk-part.h"
 #include "driver/device.h"
-
-/* Data segments in one request: an indirect table of 15 cache lines.  An odd
- * number of lines spreads the first line of each table over all sets of the
- * cache, and a request seldom has more than that first line. */
-#define VH_BLK_SEGMENTS_MAX 58
 
 /*
  * What the device reads and writes of one request, but for the data; in shared
@@ -66,6 +62,9 @@ struct vhost_blk_queue {
     const struct vhost_blk *disk;
     struct vh_blk_fifo local; /* done without the device */
     struct vh_blk_req *reqs;
+    char *kept; /* a struct vh_blk_kept for each; NULL: nothing is kept */
+    size_t kept_size;
+    struct vh_blk_req *again; /* for the next ring */
 } __attribute__((aligned(64)));
 
 struct vhost_blk {
@@ -97,6 +96,10 @@ void vh_blk_queue_close(struct vhost_blk_queue *q);
 
 /** vh_blk_complete_here() - a request that needs no device; 0 or -EAGAIN */
 int vh_blk_complete_here(struct vhost_blk_queue *q, void *cookie);
+
+/** vh_blk_taken() - the ring handed back: to be reported by the next look */
+void vh_blk_taken(struct vhost_blk_queue *q, const struct vh_ring_used *used,
+                  unsigned n_used);
 
 /* Between the files of the driver; hot, so they are here. */
 

@@ -17,6 +17,7 @@
 
 #include "backend/ops.h"
 #include "backend/user/user.h"
+#include "driver/again.h"
 #include "driver/layout.h"
 #include "util/error.h"
 #include "util/fd.h"
@@ -33,7 +34,9 @@ static void on_lost(struct vhost_vdev *vdev, const char *reason)
 {
     struct vh_device *device = from_vdev(vdev);
 
-    VH_WRITE_ONCE(device->gone, 1);
+    if (!device->returns) {
+        VH_WRITE_ONCE(device->gone, 1);
+    }
     if (device->spec.lost) {
         device->spec.lost(device, reason);
     }
@@ -159,7 +162,11 @@ int vh_device_open(struct vh_device *device, struct vhost_user *user,
                         "the control channel can't be duplicated: %s",
                         strerror(-device->control_fd));
     }
-    return negotiate(device, errp);
+    r = negotiate(device, errp);
+    if (r == 0 && spec->reconnect_ms != 0) {
+        r = vh_again_init(device, errp);
+    }
+    return r;
 }
 
 static int open_queues(struct vh_device *device, uint16_t indirect_len,
@@ -173,6 +180,7 @@ static int open_queues(struct vh_device *device, uint16_t indirect_len,
             return vh_error(errp, r, "open", (int)i,
                             "queue %u can't be made: %s", i, strerror(-r));
         }
+        vq->returns = device->returns;
         vq->error_fd = device->vqs[i].error_notifier.fd;
         device->rings[i] = (struct vhost_vdev_queue){
             .size = device->spec.queue_size,
@@ -272,7 +280,7 @@ void vh_device_close(struct vh_device *device, bool busy)
 int vh_device_map(struct vh_device *device, void *addr, size_t size, int fd,
                   uint64_t fd_offset, struct vhost_error **errp)
 {
-    if (device->dev.state == VHOST_DEV_LOST) {
+    if (device->dev.state == VHOST_DEV_LOST && !device->returns) {
         return vh_error(errp, -ENOTCONN, "map", VH_NO_QUEUE,
                         "the back end is gone, and sees no memory any more");
     }
@@ -295,6 +303,7 @@ int vh_device_dispatch(struct vh_device *device, struct vhost_error **errp)
 {
     int r = vhost_dev_dispatch(&device->dev);
 
+    device->control = pthread_self();
     if (r < 0) {
         VH_WRITE_ONCE(device->gone, 1);
         return dev_failed(device, r, "dispatch", errp);
@@ -308,6 +317,9 @@ bool vh_device_look_alive(struct vh_device *device)
 
     if (vh_device_is_gone(device)) {
         return false;
+    }
+    if (device->returns) {
+        return true; /* until the control thread gives up */
     }
     if (poll(&control, 1, 0) > 0) {
         VH_WRITE_ONCE(device->gone, 1);

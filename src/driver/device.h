@@ -13,6 +13,7 @@
 #ifndef VH_DRIVER_DEVICE_H
 #define VH_DRIVER_DEVICE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -37,6 +38,10 @@
  * @pool_size: bytes of memory to hand out
  * @huge_pages: for that memory
  * @lost: the back end is gone, in words; called by vh_device_dispatch()
+ * @reconnect_ms: look for it so long; 0: not at all; VHOST_RECONNECT_ALWAYS
+ * @renew: it is back: take what is used from the ring of a queue, and make a
+ *     new one with the rest; no thread is in it.  0 or a negative errno
+ * @resumed: it goes on; called as @lost is
  */
 struct vh_device_spec {
     uint32_t device_id;
@@ -52,6 +57,9 @@ struct vh_device_spec {
     size_t pool_size;
     bool huge_pages;
     void (*lost)(struct vh_device *device, const char *reason);
+    unsigned reconnect_ms;
+    int (*renew)(struct vh_device *device, unsigned index);
+    void (*resumed)(struct vh_device *device);
 };
 
 struct vh_device {
@@ -69,6 +77,8 @@ struct vh_device {
     bool config_changed;
     int control_fd; /* of our own; its hang-up: the back end is gone */
     int gone;       /* any thread sets it, none clears it */
+    bool returns;   /* the back end, if it goes */
+    pthread_t control;
 };
 
 /**
@@ -78,9 +88,8 @@ struct vh_device {
  * @spec: copied; its feature_bits are lent
  * @errp: why it failed
  *
- * Return: 0; -ENOTSUP for a device without VIRTIO_F_VERSION_1; -EINVAL if it
- * has too few queues; or what vhost_dev_init() returned.
- * vh_device_close() in either case.
+ * Return: 0; -ENOTSUP for a device without VIRTIO_F_VERSION_1; -EINVAL if it has
+ * too few queues; or as vhost_dev_init().  vh_device_close() in either case.
  */
 int vh_device_open(struct vh_device *device, struct vhost_user *user,
                    const struct vh_device_spec *spec,
@@ -105,46 +114,37 @@ int vh_device_reset_queue(struct vh_device *device, unsigned index,
  * @device: open
  * @indirect_len: descriptors in an indirect table, where they are negotiated
  * @extra: bytes that the class driver will allocate for each queue
- * @errp: why it failed
- *
- * Return: 0 or a negative errno; vh_device_close() in either case.
+ * @errp: why it failed; vh_device_close() in either case
  */
 int vh_device_start(struct vh_device *device, uint16_t indirect_len,
                     size_t extra, struct vhost_error **errp);
 
-/**
- * vh_device_close() - stop, disconnect, give all memory back
- * @device: zeroed, or from wherever it stands
- * @busy: requests are in flight, so that stopping may take long
- */
+/** vh_device_close() - stop, disconnect, give all memory back, from wherever it
+ * stands; @busy: requests are in flight, so that stopping may take long */
 void vh_device_close(struct vh_device *device, bool busy);
 
-/** vh_device_dispatch() - serve the control channel
- *
- * Return: 0, or a negative errno once the back end is gone or broken.
- */
+/** vh_device_dispatch() - serve the control channel; 0, or a negative errno once
+ * the back end is gone or broken */
 int vh_device_dispatch(struct vh_device *device, struct vhost_error **errp);
 
-/** vh_device_map() - see vhost_blk_map() */
+/* See vhost_blk_map(). */
 int vh_device_map(struct vh_device *device, void *addr, size_t size, int fd,
                   uint64_t fd_offset, struct vhost_error **errp);
 
-/** vh_device_has() - was a feature negotiated? */
+/* Was a feature negotiated? */
 static inline bool vh_device_has(const struct vh_device *device, unsigned bit)
 {
     return (device->features >> bit) & 1;
 }
-
-/** vh_device_has_config() - does it tell its configuration? */
+/* Does it tell its configuration? */
 bool vh_device_has_config(const struct vh_device *device);
-
-/** vh_device_is_gone() - is the back end known to be gone? */
+/* Is the back end known to be gone? */
 static inline bool vh_device_is_gone(const struct vh_device *device)
 {
     return VH_READ_ONCE(device->gone) != 0;
 }
 
-/** vh_device_look_alive() - ask the system whether the back end is there */
+/* Ask the system. */
 bool vh_device_look_alive(struct vh_device *device);
 
 #endif

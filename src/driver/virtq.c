@@ -24,13 +24,15 @@
 
 #include <vhost/virtq.h>
 
-#include "driver/device.h"
+#include "driver/again.h"
+#include "driver/hold.h"
 #include "util/atomic.h"
 #include "util/clock.h"
 
 #define LINE_PAIR 128
 #define WATCHDOG_MS 100
 #define ALIVE_NS 10000000
+#define RETURN_NS 500000 /* of a back end that may return */
 #define SPINS 1000   /* between two looks at the clock */
 #define LOOK_NS 5000 /* before a sleep, unless the user wants it otherwise */
 #define LOOKS 16     /* between two looks at the clock, before a sleep */
@@ -191,6 +193,9 @@ static int fail_gone(struct vh_virtq *vq)
 /* What other threads have found out. */
 static int check_told(struct vh_virtq *vq)
 {
+    if (vq->returns && vh_load_acquire(&vq->held)) {
+        vh_hold_wait(vq);
+    }
     if (vh_device_is_gone(vq->device)) {
         return fail_gone(vq);
     }
@@ -206,6 +211,9 @@ static int check_peer(struct vh_virtq *vq)
 {
     struct pollfd error = { .fd = vq->error_fd, .events = POLLIN };
 
+    if (vh_again_is_ours(vq->device)) {
+        vh_again_help(vq, 0);
+    }
     if (!vh_device_look_alive(vq->device)) {
         return fail_gone(vq);
     }
@@ -219,7 +227,7 @@ static int check_peer(struct vh_virtq *vq)
 /* The same, but not more often than every ALIVE_NS. */
 static int check_peer_sometimes(struct vh_virtq *vq, int64_t now)
 {
-    if (now - vq->last_alive < ALIVE_NS) {
+    if (now - vq->last_alive < (vq->returns ? RETURN_NS : ALIVE_NS)) {
         return 0;
     }
     vq->last_alive = now;
@@ -326,6 +334,7 @@ int vh_virtq_wait(struct vh_virtq *vq, int64_t deadline)
         { .fd = vq->error_fd, .events = POLLIN },
     };
     int ms = vh_deadline_left_ms(deadline);
+    bool returns = vq->device->returns;
     int64_t asleep;
 
     if (check_told(vq) < 0) {
@@ -346,7 +355,10 @@ int vh_virtq_wait(struct vh_virtq *vq, int64_t deadline)
         ms = WATCHDOG_MS;
     }
     asleep = vh_clock_ns();
-    if (poll(fds, 3, ms) > 0) {
+    if (returns && vh_again_is_ours(vq->device)) {
+        vh_again_help(vq, ms);
+        vhost_notifier_test_and_clear(&vq->call);
+    } else if (poll(fds, returns ? 1 : 3, ms) > 0) {
         if ((fds[1].revents || fds[2].revents) && check_peer(vq) < 0) {
             return vq->failed;
         }

@@ -33,6 +33,9 @@ struct vh_virtq {
     struct vhost_notifier kick;
     struct vhost_notifier call; /* fd -1 on a polling device */
     int error_fd;               /* the back end's word of a broken ring; lent */
+    bool returns;               /* see hold.h, as for the next two */
+    int inside;
+    int held;
     int refused;                /* it has said so; the control thread sets it */
     uint64_t desc_gpa;
     uint64_t driver_gpa;
