@@ -115,7 +115,8 @@ int vh_again_init(struct vh_device *device, struct vhost_error **errp)
 
 bool vh_again_is_ours(const struct vh_device *device)
 {
-    return device->returns && pthread_equal(device->control, pthread_self());
+    return device->returns &&
+           pthread_equal(VH_READ_ONCE(device->control), pthread_self());
 }
 
 void vh_again_help(struct vh_virtq *vq, int ms)

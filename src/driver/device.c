@@ -303,7 +303,7 @@ int vh_device_dispatch(struct vh_device *device, struct vhost_error **errp)
 {
     int r = vhost_dev_dispatch(&device->dev);
 
-    device->control = pthread_self();
+    VH_WRITE_ONCE(device->control, pthread_self());
     if (r < 0) {
         VH_WRITE_ONCE(device->gone, 1);
         return dev_failed(device, r, "dispatch", errp);
