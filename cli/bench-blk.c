@@ -186,6 +186,7 @@ static struct vhost_blk *open_disk(const struct bench *b,
         .polling = b->polling,
         .read_only = b->blk.read_percent == 100,
         .deadline_ms = b->client.deadline_ms,
+        .reconnect_ms = b->client.reconnect_ms,
         .huge_pages = b->huge_pages,
         .spin_us = b->spin_us,
     };

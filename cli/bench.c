@@ -56,7 +56,7 @@ static const struct argp_child children[] = {
     { .argp = &bench_blk_argp, .header = "Block devices:", .group = 1 },
     { .argp = &bench_net_argp, .header = "Network devices:", .group = 2 },
     { .argp = &rings_argp },
-    { .argp = &client_argp },
+    { .argp = &reconnect_argp },
     { 0 },
 };
 /* clang-format on */

@@ -22,11 +22,13 @@ int state_main(int argc, char **argv);
  * struct client - what every verb that talks to a back end can be told
  * @deadline_ms: for answers of the back end; 0: the library's default
  * @request_ms: how long requests may stay without any completion
+ * @reconnect_ms: how long to look for a back end that is gone; 0: not at all
  * @json: the result as a JSON object
  */
 struct client {
     unsigned deadline_ms;
     unsigned request_ms;
+    unsigned reconnect_ms;
     bool json;
 };
 
@@ -38,6 +40,9 @@ struct client {
 
 /* Options of struct client, as a child of a verb's parser. */
 extern const struct argp client_argp;
+
+/* The same for verbs that can outlive a back end; instead of client_argp. */
+extern const struct argp reconnect_argp;
 
 /** client_uri_path() - is this the name of a device?
  * @name: of a device or a file

@@ -6,10 +6,11 @@
 #include "cli.h"
 #include "size.h"
 
-enum { KEY_DEADLINE = 1000, KEY_JSON };
+enum { KEY_DEADLINE = 1000, KEY_JSON, KEY_RECONNECT };
 
 /* A day: what is longer is a mistake, and fits no int of milliseconds. */
 #define DEADLINE_MAX 86400000u
+#define RECONNECT_MAX 86400u
 
 static const struct argp_option options[] = {
     { .name = "deadline",
@@ -43,6 +44,44 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp client_argp = { .options = options, .parser = parse };
+
+static const struct argp_option reconnect_options[] = {
+    { .name = "reconnect",
+      .key = KEY_RECONNECT,
+      .arg = "SECONDS",
+      .doc = "when the back end goes away, wait for another at the same place "
+             "(default: fail at once)" },
+    { 0 },
+};
+
+static error_t parse_reconnect(int key, char *arg, struct argp_state *state)
+{
+    struct client *client = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = client;
+        return 0;
+    case KEY_RECONNECT:
+        client->reconnect_ms =
+            cli_need_number(state, "reconnect", arg, RECONNECT_MAX) * 1000;
+        return 0;
+    case ARGP_KEY_END:
+        /* Nothing completes while nobody is there. */
+        client->request_ms += client->reconnect_ms;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child reconnect_children[] = {
+    { .argp = &client_argp }, { 0 }
+};
+
+const struct argp reconnect_argp = { .options = reconnect_options,
+                                     .parser = parse_reconnect,
+                                     .children = reconnect_children };
 
 const char *client_uri_path(const char *name)
 {

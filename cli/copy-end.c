@@ -44,6 +44,7 @@ static bool device_open(struct end *e, const struct client *client,
         .queues = e->queues,
         .read_only = !is_target,
         .deadline_ms = client->deadline_ms,
+        .reconnect_ms = client->reconnect_ms,
     };
     struct vhost_error *err = NULL;
     struct vhost_blk_info info;

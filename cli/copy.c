@@ -64,7 +64,7 @@ static const struct argp_option options[] = {
 };
 /* clang-format on */
 
-static const struct argp_child children[] = { { .argp = &client_argp }, { 0 } };
+static const struct argp_child children[] = { { .argp = &reconnect_argp }, { 0 } };
 
 static void check(const struct copy *c, struct argp_state *state)
 {

@@ -53,6 +53,11 @@ int vh_core_silent(struct vhost_dev *dev, const char *operation)
         return vh_be_fail(dev, -ENOTCONN, operation, VH_NO_QUEUE,
                           "the back end is gone, and is being looked for");
     }
+    if (state == VHOST_DEV_LOST && dev->priv->reconnect.given_up) {
+        return vh_be_fail(dev, -ENOTCONN, operation, VH_NO_QUEUE,
+                          "the back end has not come back within %g s",
+                          dev->priv->reconnect.how.total_ms / 1000.0);
+    }
     if (state == VHOST_DEV_LOST) {
         return vh_be_fail(dev, -ENOTCONN, operation, VH_NO_QUEUE,
                           "the back end is gone: clean up and init again");
@@ -391,6 +396,14 @@ static int from_anywhere(struct vhost_dev *dev, uint32_t what)
     return r < 0 ? r : from_backend(dev); /* which sends it */
 }
 
+/* Nobody is there to be asked, and the owner knows. */
+static bool is_known(const struct vhost_dev *dev)
+{
+    const struct vh_reconnect *re = &dev->priv->reconnect;
+
+    return (re->on && dev->priv->told) || re->given_up;
+}
+
 int vhost_dev_dispatch(struct vhost_dev *hdev)
 {
     struct epoll_event events[EVENTS];
@@ -404,8 +417,7 @@ int vhost_dev_dispatch(struct vhost_dev *hdev)
         r = r < 0 ? r : one;
     }
     tell_config(hdev); /* of what was noted just now, or earlier */
-    if (r == 0 && !vh_core_talks(hdev) &&
-        !(hdev->priv->reconnect.on && hdev->priv->told)) {
+    if (r == 0 && !vh_core_talks(hdev) && !is_known(hdev)) {
         /* Another call found out; whoever talks to the back end knows why. */
         r = vh_be_dispatch(hdev);
         r = r < 0 ? r : vh_core_silent(hdev, "dispatch");
@@ -415,5 +427,9 @@ int vhost_dev_dispatch(struct vhost_dev *hdev)
         tell_lost(hdev);
     }
     vh_core_reconnect_dispatch(hdev);
-    return hdev->priv->reconnect.on && hdev->state != VHOST_DEV_BROKEN ? 0 : r;
+    if (hdev->priv->reconnect.on && hdev->state != VHOST_DEV_BROKEN) {
+        return 0;
+    }
+    return hdev->priv->reconnect.given_up ? vh_core_silent(hdev, "dispatch")
+                                          : r;
 }

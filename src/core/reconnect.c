@@ -38,6 +38,7 @@ int vhost_dev_set_reconnect(struct vhost_dev *hdev,
                           "a back end of this kind does not come back");
     }
     re->on = how != NULL;
+    re->given_up = false;
     if (how) {
         re->how = *how;
         re->how.first_ms = how->first_ms ? how->first_ms : FIRST_MS;
@@ -91,8 +92,8 @@ static void try_later(struct vhost_dev *dev)
         watch_return(dev);
     }
     try_at(dev, re->delay_ms);
-    re->delay_ms = re->delay_ms * 2 < re->how.max_ms ? re->delay_ms * 2
-                                                     : re->how.max_ms;
+    re->delay_ms =
+        re->delay_ms * 2 < re->how.max_ms ? re->delay_ms * 2 : re->how.max_ms;
 }
 
 static void attempt_failed(struct vhost_dev *dev)
@@ -138,9 +139,9 @@ static void give_up(struct vhost_dev *dev)
     unwatch_return(dev);
     re->phase = VH_RECONNECT_OFF;
     re->on = false;
-    vh_be_fail(dev, -ETIMEDOUT, "reconnect", VH_NO_QUEUE,
-               "the back end has not come back within %g s",
-               re->how.total_ms / 1000.0);
+    re->given_up = true;
+    vh_core_enter(dev);
+    vh_core_silent(dev, "reconnect");
     if (re->how.given_up) {
         re->how.given_up(dev, reason(dev), re->how.opaque);
     }

@@ -19,6 +19,7 @@ enum vh_reconnect_phase {
 /** struct vh_reconnect - how far it has come
  * @how: as the owner has it
  * @on: it wants it
+ * @given_up: it has been looked for long enough
  * @next: when to try again, and @delay_ms after that
  * @give_up: when to stop trying
  * @return_fd: on the device's epoll fd; or -1
@@ -26,6 +27,7 @@ enum vh_reconnect_phase {
 struct vh_reconnect {
     struct vhost_reconnect how;
     bool on;
+    bool given_up;
     enum vh_reconnect_phase phase;
     unsigned delay_ms;
     int64_t next;

@@ -136,4 +136,35 @@ check "a terminal sees progress" bash -c '
 check "--no-progress hides it" bash -c '
     ! script -qec "$1 copy user:$2/d.sock $2/back.img --no-progress" /dev/null </dev/null | grep "%"' \
     - "$VHOST" "$work"
+# A back end that is killed in the middle, and started again.
+outlives() {
+    local i copy
+    truncate -s 32M "$work/r.img"
+    dd if=/dev/zero of="$work/r.img" bs=1M count=32 conv=notrunc status=none
+    serve r "$work/r.img" || return
+    "$VHOST" copy "$work/src.img" "user:$work/r.sock" --depth 2 --block-size 4K \
+        --reconnect 20 --verify --json >"$work/out" 2>"$work/err" </dev/null &
+    copy=$!
+    for ((i = 0; i < 100; i++)); do
+        sleep 0.1
+        kill -0 $copy 2>/dev/null || break
+        kill -9 "$server"
+        wait "$server" 2>/dev/null
+        serve r "$work/r.img" || return
+    done
+    [ $i -ge 2 ] || { echo "only $i interruptions"; return 1; }
+    wait $copy && cmp "$work/src.img" "$work/r.img" || { cat "$work/err"; return 1; }
+}
+check "a copy goes on with the next back end, with --reconnect" outlives
+gone() {
+    serve g null:1G || return
+    "$VHOST" copy "user:$work/g.sock" "$work/g.img" --depth 1 --block-size 4K --reconnect 1 >"$work/out" 2>"$work/err" </dev/null &
+    local copy=$!
+    sleep 0.5
+    kill -9 "$server"
+    ! wait $copy && grep -q 'has not come back within 1 s' "$work/err" || { cat "$work/err"; return 1; }
+}
+check "and ends when there is none in time" gone
+check "--reconnect takes seconds" fails_with 2 'from 1 to 86400' \
+    "$VHOST" copy "$work/src.img" "user:$work/d.sock" --reconnect soon
 finish
