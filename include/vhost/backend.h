@@ -156,7 +156,8 @@ typedef enum VhostDeviceStatePhase {
  *     they are enabled by being started.
  * @vhost_get_vring_base: stop the ring, and learn where it is; not posted.
  *     Required.
- * @vhost_get_vring_bases: the same for @n queues in one go: states[i].index
+ * @vhost_get_vring_bases: the same for @n queues in one go; without @drain,
+ *     requests may be left in the in-flight buffer: states[i].index
  *     tells which, states[i].num takes the answer, results[i] 0 or a
  *     negative errno.  May be posted: then they are filled in by the time that
  *     vhost_sync returns, and live until then, or until the cleanup.  NULL:
@@ -186,7 +187,8 @@ typedef enum VhostDeviceStatePhase {
  *     vhost_config_pending() do nothing.
  *
  * In-flight descriptors.  NULL: success, and there is no buffer
- * @vhost_get_inflight_fd, @vhost_set_inflight_fd
+ * @vhost_get_inflight_fd: fills in @inflight, if there is one
+ * @vhost_set_inflight_fd: it has one.  May be posted
  *
  * What the back end shares
  * @vhost_get_shared_object: the file of an object; @uuid has 16 bytes, *fd is
@@ -265,7 +267,7 @@ typedef struct VhostOps {
                                 struct vhost_vring_state *ring);
     int (*vhost_get_vring_bases)(struct vhost_dev *dev,
                                  struct vhost_vring_state *states, int *results,
-                                 unsigned n);
+                                 unsigned n, bool drain);
     bool (*vhost_wants_kicks)(struct vhost_dev *dev);
     int (*vhost_vring_kick)(struct vhost_dev *dev, unsigned queue);
     int (*vhost_dev_start)(struct vhost_dev *dev, bool started);

@@ -21,6 +21,7 @@
 #include <vhost/async.h>
 #include <vhost/backend.h>
 #include <vhost/error.h>
+#include <vhost/inflight.h>
 #include <vhost/iommu.h>
 #include <vhost/log.h>
 #include <vhost/memory.h>
@@ -57,21 +58,6 @@ extern "C" {
         uint64_t name;                               \
         uint64_t name##_array[VHOST_FEATURES_WORDS]; \
     }
-
-/** struct vhost_inflight - a buffer that records descriptors in flight
- * @fd: shared file, -1: none
- * @addr: our mapping of it; NULL: none
- * @size: bytes
- * @offset: of the mapping, as the back end told; sent back unchanged
- * @queue_size: entries of each queue
- */
-struct vhost_inflight {
-    int fd;
-    void *addr;
-    uint64_t size;
-    uint64_t offset;
-    uint16_t queue_size;
-};
 
 /** struct vhost_virtqueue - a queue as the back end has it
  *

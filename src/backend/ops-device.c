@@ -133,3 +133,31 @@ int vh_be_vring_kick(struct vhost_dev *dev, unsigned queue)
                ? vh_be_done(dev, "VRING_KICK", ops->vhost_vring_kick(dev, queue))
                : vh_be_absent(dev, -ENOSYS, "VRING_KICK");
 }
+
+bool vh_be_has_inflight(const struct vhost_dev *dev)
+{
+    return dev->vhost_ops->vhost_get_inflight_fd != NULL;
+}
+
+int vh_be_get_inflight_fd(struct vhost_dev *dev, uint16_t queue_size,
+                          struct vhost_inflight *inflight)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_get_inflight_fd
+               ? vh_be_done(
+                     dev, "GET_INFLIGHT_FD",
+                     ops->vhost_get_inflight_fd(dev, queue_size, inflight))
+               : 0;
+}
+
+int vh_be_set_inflight_fd(struct vhost_dev *dev,
+                          struct vhost_inflight *inflight)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_set_inflight_fd
+               ? vh_be_done(dev, "SET_INFLIGHT_FD",
+                            ops->vhost_set_inflight_fd(dev, inflight))
+               : 0;
+}

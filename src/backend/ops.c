@@ -453,14 +453,14 @@ int vh_be_set_vring_enable(struct vhost_dev *dev, bool enable)
 
 int vh_be_get_vring_bases(struct vhost_dev *dev,
                           struct vhost_vring_state *states, int *results,
-                          unsigned n)
+                          unsigned n, bool drain)
 {
     const VhostOps *ops = dev->vhost_ops;
     int first = 0;
 
     if (ops->vhost_get_vring_bases) {
         return done(dev, "GET_VRING_BASE", VH_NO_QUEUE,
-                    ops->vhost_get_vring_bases(dev, states, results, n));
+                    ops->vhost_get_vring_bases(dev, states, results, n, drain));
     }
     for (unsigned i = 0; i < n; i++) {
         struct vhost_vring_state state = {

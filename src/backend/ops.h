@@ -89,7 +89,12 @@ int vh_be_set_vring_enable(struct vhost_dev *dev, bool enable);
  * Both are filled in by the next sync. */
 int vh_be_get_vring_bases(struct vhost_dev *dev,
                           struct vhost_vring_state *states, int *results,
-                          unsigned n);
+                          unsigned n, bool drain);
+bool vh_be_has_inflight(const struct vhost_dev *dev);
+int vh_be_get_inflight_fd(struct vhost_dev *dev, uint16_t queue_size,
+                          struct vhost_inflight *inflight);
+int vh_be_set_inflight_fd(struct vhost_dev *dev,
+                          struct vhost_inflight *inflight);
 int vh_be_dev_start(struct vhost_dev *dev, bool started);
 void vh_be_reset_status(struct vhost_dev *dev);
 

@@ -36,6 +36,8 @@ struct vhost_dev_priv {
     struct vh_core_op op;
     struct vh_core_ladder ladder;
     bool vrings;   /* as at the last start */
+    bool drain;    /* the stop under way finishes what is in flight */
+    struct vhost_inflight *inflight; /* the owner's; NULL: none */
     struct vh_reconnect reconnect;
     bool renewing; /* lost, but being taken up again */
     unsigned n_stopping; /* queues that are asked where they stand */
@@ -100,6 +102,14 @@ void vh_core_ladder_down(struct vhost_dev *dev);
 
 /** vh_core_restart() - and up again, without waiting */
 void vh_core_restart(struct vhost_dev *dev, vhost_dev_done_fn *done);
+
+/* inflight.c */
+
+/** vh_core_inflight_up() - the new back end is given the buffer, if any */
+int vh_core_inflight_up(struct vhost_dev *dev);
+
+/** vh_core_inflight_base() - where queue @i of vqs stood, as a packed ring */
+bool vh_core_inflight_base(struct vhost_dev *dev, unsigned i, uint32_t *base);
 
 /* upcall.c */
 extern const struct vh_upcalls vh_core_upcalls;

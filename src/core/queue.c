@@ -295,6 +295,11 @@ static void recover_base(struct vhost_dev *dev,
             : (const uint16_t *)vq->used + 1;
     uint16_t raw;
 
+    if (vh_core_has(dev, VH_RING_F_PACKED) &&
+        vh_core_inflight_base(dev, (unsigned)(vq - dev->vqs), &q->base)) {
+        q->base_source = VHOST_BASE_RECOVERED;
+        return;
+    }
     if (vh_core_has(dev, VH_RING_F_PACKED) || !idx) {
         q->base_source = VHOST_BASE_UNKNOWN;
         return;
@@ -345,7 +350,7 @@ void vh_queues_post_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
     }
     if (r == 0 && priv->n_stopping > 0) {
         r = vh_be_get_vring_bases(dev, priv->states, priv->results,
-                                  priv->n_stopping);
+                                  priv->n_stopping, priv->drain);
     }
     for (unsigned i = 0; r < 0 && i < priv->n_stopping; i++) {
         if (priv->results[i] == -ECANCELED) {
@@ -396,6 +401,7 @@ static int stop_and_wait(struct vhost_dev *dev, struct vhost_vdev *vdev,
     int settled;
     int r;
 
+    dev->priv->drain = true;
     vh_queues_post_stop(dev, vdev, i, 1);
     settled = vh_core_talks(dev) ? vh_be_sync(dev) : 0;
     vh_core_fault(dev, settled);

@@ -65,6 +65,19 @@ static void memory_down(struct vhost_dev *dev, bool vrings)
     (void)vrings;
 }
 
+/* A start that its owner began has been given it by its owner. */
+static int inflight_up(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    return dev->priv->ladder.again ? vh_core_inflight_up(dev) : 0;
+}
+
+static void inflight_down(struct vhost_dev *dev, bool vrings)
+{
+    (void)dev;
+    (void)vrings;
+}
+
 static int iotlb_up(struct vhost_dev *dev, bool vrings)
 {
     (void)vrings;
@@ -197,6 +210,7 @@ static const struct rung {
     /* clang-format off */
     { "features",     features_up, features_down, NULL,            false },
     { "memory table", memory_up,   memory_down,   NULL,            false },
+    { "in flight",    inflight_up, inflight_down, NULL,            false },
     { "dirty log",    log_up,      log_down,      NULL,            false },
     { "IOTLB",        iotlb_up,    iotlb_down,    NULL,            false },
     { "virtqueues",   queues_up,   queues_down,   queues_are_down, true  },
@@ -354,6 +368,7 @@ static int begin_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
     vdev->dev = dev;
     dev->priv->device_iotlb = vdev->device_iotlb;
     dev->priv->vrings = vrings;
+    dev->priv->drain = true;
     dev->priv->ladder = (struct vh_core_ladder){ .vrings = vrings };
     return 0;
 }
@@ -393,7 +408,7 @@ static int move_stop(struct vhost_dev *dev)
 }
 
 static int begin_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
-                      bool vrings)
+                      bool vrings, bool drain)
 {
     int r;
 
@@ -403,6 +418,7 @@ static int begin_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
     vh_core_reconnect_break_off(dev);
     r = vh_core_busy(dev, "stop");
     if (r == 0) {
+        dev->priv->drain = drain;
         dev->priv->ladder = (struct vh_core_ladder){
             .at = N_RUNGS, .down = true, .vrings = vrings
         };
@@ -412,7 +428,15 @@ static int begin_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
 
 int vhost_dev_stop(struct vhost_dev *hdev, struct vhost_vdev *vdev, bool vrings)
 {
-    int r = begin_stop(hdev, vdev, vrings);
+    int r = begin_stop(hdev, vdev, vrings, true);
+
+    return r < 0 ? r : vh_core_op_run(hdev, move_stop);
+}
+
+int vhost_dev_force_stop(struct vhost_dev *hdev, struct vhost_vdev *vdev,
+                         bool vrings)
+{
+    int r = begin_stop(hdev, vdev, vrings, false);
 
     return r < 0 ? r : vh_core_op_run(hdev, move_stop);
 }
@@ -420,7 +444,7 @@ int vhost_dev_stop(struct vhost_dev *hdev, struct vhost_vdev *vdev, bool vrings)
 int vhost_dev_stop_async(struct vhost_dev *hdev, struct vhost_vdev *vdev,
                          bool vrings, vhost_dev_done_fn *done, void *opaque)
 {
-    int r = begin_stop(hdev, vdev, vrings);
+    int r = begin_stop(hdev, vdev, vrings, true);
 
     if (r == 0) {
         vh_core_op_begin(hdev, move_stop, done, opaque);

@@ -20,60 +20,7 @@
 #ifndef VH_RING_DEVRING_H
 #define VH_RING_DEVRING_H
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <sys/uio.h>
-
-#include "ring/layout.h"
-
-struct vh_devring;
-
-/*
- * Guest-physical address to ours.  Gives the address and sets *len to how
- * many of the @want bytes lie there in one piece (at least 1); NULL if none.
- */
-typedef void *vh_translate_fn(void *arg, uint64_t gpa, uint64_t want,
-                              uint64_t *len);
-
-struct vh_devring_config {
-    uint32_t size;
-    uint64_t features;
-    void *desc;
-    void *driver;
-    void *device;
-    uint32_t base;
-    vh_translate_fn *translate;
-    void *translate_arg;
-};
-
-/* A buffer as the driver described it. */
-struct vh_chain {
-    uint16_t id;      /* for push(): a head, or a packed ring's buffer id */
-    uint16_t n_out;   /* iovecs to read from */
-    uint16_t n_in;    /* iovecs to write to, after the others */
-    uint32_t out_len; /* bytes */
-    uint32_t in_len;
-    struct iovec *iov; /* caller's array, iov_max long */
-    uint16_t iov_max;
-};
-
-struct vh_devring_ops {
-    int (*pop)(struct vh_devring *ring, struct vh_chain *chain);
-    void (*push)(struct vh_devring *ring, uint16_t id, uint32_t len);
-    bool (*publish)(struct vh_devring *ring);
-    bool (*enable_kick)(struct vh_devring *ring);
-    void (*disable_kick)(struct vh_devring *ring);
-    uint32_t (*base)(const struct vh_devring *ring);
-    uint32_t (*used)(const struct vh_devring *ring);
-    void (*free)(struct vh_devring *ring);
-};
-
-struct vh_devring {
-    const struct vh_devring_ops *ops;
-    uint32_t size;
-    uint32_t n_inflight; /* popped and not yet pushed */
-    const char *broken;  /* why, or NULL */
-};
+#include "ring/devring-ops.h"
 
 /** vh_devring_new() - make the device side; as vh_ring_new()
  *
@@ -100,6 +47,18 @@ static inline int vh_devring_pop(struct vh_devring *ring,
                                  struct vh_chain *chain)
 {
     return ring->ops->pop(ring, chain);
+}
+
+/** vh_devring_again() - pop a buffer that is held, before the first other pop
+ *
+ * The base counts those that are held as popped: config->base stands behind
+ * them.  Return: 0, or -EPROTO if the ring is (now) broken.
+ */
+static inline int vh_devring_again(struct vh_devring *ring,
+                                   const struct vh_held *held,
+                                   struct vh_chain *chain)
+{
+    return ring->ops->again(ring, held, chain);
 }
 
 /** vh_devring_push() - prepare to return a buffer

@@ -60,16 +60,10 @@ static bool load_avail(const struct packed_devring *p, uint64_t *word)
            vh_packed_avail_flags(p->avail.wrap);
 }
 
-static const char *pop_one(struct packed_devring *p, uint64_t word,
-                           struct vh_chain *chain)
+/* A buffer of @n_desc descriptors was followed: may it be out? */
+static const char *note_out(struct packed_devring *p,
+                            const struct vh_chain *chain, uint32_t n_desc)
 {
-    uint32_t n_desc;
-    const char *wrong =
-        vh_packed_walk_chain(&p->walk, p->avail.at, word, chain, &n_desc);
-
-    if (wrong) {
-        return wrong;
-    }
     if (chain->id >= p->ring.size) {
         return "available id out of range";
     }
@@ -81,8 +75,27 @@ static const char *pop_one(struct packed_devring *p, uint64_t word,
     }
     p->out[chain->id] = (uint16_t)n_desc;
     p->n_out_desc += n_desc;
-    p->avail = vh_packed_step(p->avail, n_desc, p->ring.size);
+    if (p->order) {
+        vh_order_add(p->order, chain->id, chain->in_len == 0);
+    }
+    p->ring.n_inflight++;
     return NULL;
+}
+
+static const char *pop_one(struct packed_devring *p, uint64_t word,
+                           struct vh_chain *chain)
+{
+    uint32_t n_desc;
+    const char *wrong =
+        vh_packed_walk_chain(&p->walk, p->avail.at, word, chain, &n_desc);
+
+    if (!wrong) {
+        wrong = note_out(p, chain, n_desc);
+    }
+    if (!wrong) {
+        p->avail = vh_packed_step(p->avail, n_desc, p->ring.size);
+    }
+    return wrong;
 }
 
 static int packed_pop(struct vh_devring *ring, struct vh_chain *chain)
@@ -96,14 +109,48 @@ static int packed_pop(struct vh_devring *ring, struct vh_chain *chain)
         }
         ring->broken = pop_one(p, word, chain);
     }
-    if (ring->broken) {
-        return -EPROTO;
+    return ring->broken ? -EPROTO : 1;
+}
+
+/* Their descriptors may be overwritten by now: so copies are followed, as if
+ * they were a ring of their own. */
+static const char *follow_copies(struct packed_devring *p,
+                                 const struct vh_held *held,
+                                 struct vh_chain *chain)
+{
+    struct vh_packed_walk walk = p->walk;
+    struct vh_packed_desc *copies;
+    const char *wrong;
+    uint32_t n_desc;
+
+    if (held->n == 0 || held->n > p->ring.size) {
+        return "a held buffer of an impossible length";
     }
-    if (p->order) {
-        vh_order_add(p->order, chain->id, chain->in_len == 0);
+    copies = calloc(held->n, sizeof(*copies));
+    if (!copies) {
+        return "no memory for a held buffer";
     }
-    ring->n_inflight++;
-    return 1;
+    for (uint32_t i = 0; i < held->n; i++) {
+        copies[i].addr = vh_le64(held->descs[i].addr);
+        *vh_packed_rest(&copies[i]) = vh_packed_word(
+            held->descs[i].len, held->id, held->descs[i].flags);
+    }
+    walk.desc = copies;
+    walk.size = held->n;
+    wrong = vh_packed_walk_chain(&walk, 0, vh_le64(*vh_packed_rest(&copies[0])),
+                                 chain, &n_desc);
+    free(copies);
+    /* The ring is as far on as it was when they were popped. */
+    return wrong ? wrong : note_out(p, chain, held->n);
+}
+
+static int packed_again(struct vh_devring *ring, const struct vh_held *held,
+                        struct vh_chain *chain)
+{
+    if (!ring->broken) {
+        ring->broken = follow_copies(packed(ring), held, chain);
+    }
+    return ring->broken ? -EPROTO : 0;
 }
 
 /* One used descriptor, for @n_desc descriptors of the ring. */
@@ -242,6 +289,7 @@ static void packed_free(struct vh_devring *ring)
 
 static const struct vh_devring_ops packed_device_ops = {
     .pop = packed_pop,
+    .again = packed_again,
     .push = packed_push,
     .publish = packed_publish,
     .enable_kick = packed_enable_kick,

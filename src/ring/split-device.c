@@ -71,12 +71,9 @@ static bool has_avail(struct split_devring *s)
     return s->seen != s->last_avail;
 }
 
-static const char *pop_one(struct split_devring *s, struct vh_chain *chain)
+static const char *walk(struct split_devring *s, uint16_t head,
+                        struct vh_chain *chain)
 {
-    const uint16_t *entry =
-        &s->areas.avail->ring[s->last_avail & s->areas.mask];
-    uint16_t head = vh_le16(VH_READ_ONCE(*entry));
-
     if (head >= s->ring.size) {
         return "available id out of range";
     }
@@ -87,25 +84,48 @@ static const char *pop_one(struct split_devring *s, struct vh_chain *chain)
     return vh_split_walk_chain(&s->walk, head, chain);
 }
 
+static void note_out(struct split_devring *s, const struct vh_chain *chain)
+{
+    if (s->order) {
+        vh_order_add(s->order, chain->id, chain->in_len == 0);
+    }
+    toggle_out(s, chain->id);
+    s->ring.n_inflight++;
+}
+
 static int split_pop(struct vh_devring *ring, struct vh_chain *chain)
 {
     struct split_devring *s = split(ring);
 
     if (!ring->broken && has_avail(s)) {
-        ring->broken = pop_one(s, chain);
+        const uint16_t *entry =
+            &s->areas.avail->ring[s->last_avail & s->areas.mask];
+
+        ring->broken = walk(s, vh_le16(VH_READ_ONCE(*entry)), chain);
     } else if (!ring->broken) {
         return 0;
     }
     if (ring->broken) {
         return -EPROTO;
     }
-    if (s->order) {
-        vh_order_add(s->order, chain->id, chain->in_len == 0);
-    }
-    toggle_out(s, chain->id);
+    note_out(s, chain);
     s->last_avail++;
-    ring->n_inflight++;
     return 1;
+}
+
+static int split_again(struct vh_devring *ring, const struct vh_held *held,
+                       struct vh_chain *chain)
+{
+    struct split_devring *s = split(ring);
+
+    if (!ring->broken) {
+        ring->broken = walk(s, held->id, chain);
+    }
+    if (ring->broken) {
+        return -EPROTO;
+    }
+    note_out(s, chain);
+    return 0;
 }
 
 /* The entry at the used index, for @n buffers. */
@@ -253,6 +273,7 @@ static void split_free(struct vh_devring *ring)
 
 static const struct vh_devring_ops split_device_ops = {
     .pop = split_pop,
+    .again = split_again,
     .push = split_push,
     .publish = split_publish,
     .enable_kick = split_enable_kick,

@@ -212,6 +212,7 @@ static int blk_open(struct vhost_server_device *device,
     device->features = BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) |
                        BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_TOPOLOGY) |
                        BIT(VIRTIO_BLK_F_MQ);
+    device->protocol = VH_PF(INFLIGHT_SHMFD);
     device->features |=
         blk->options.read_only
             ? BIT(VIRTIO_BLK_F_RO)

@@ -23,6 +23,9 @@ vh_handler_fn vh_on_get_features, vh_on_set_features, vh_on_set_owner,
     vh_on_get_queue_num, vh_on_get_config, vh_on_set_config, vh_on_set_status,
     vh_on_get_status, vh_on_reset_device, vh_on_send_rarp, vh_on_net_set_mtu;
 
+/* on-inflight.c */
+vh_handler_fn vh_on_get_inflight_fd, vh_on_set_inflight_fd;
+
 /* on-log.c */
 vh_handler_fn vh_on_set_log_base, vh_on_set_log_fd;
 

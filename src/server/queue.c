@@ -91,6 +91,46 @@ static bool find_areas(const struct vh_squeue *q,
     return config->desc && config->driver && config->device;
 }
 
+static void break_ring(struct vh_squeue *q, const char *why)
+{
+    q->active = false;
+    vh_server_log(q->srv, "queue %u is broken: %s", q->index, why);
+    vh_server_unwatch(q->srv, q->kick_fd);
+    q->ring->broken = why;
+    vh_server_ring(q, VH_BACK_VRING_ERR);
+}
+
+void vh_squeue_break(struct vh_squeue *q, const char *why)
+{
+    q->n_lost++;
+    break_ring(q, why);
+}
+
+/* What the back end before us had taken comes first, in its order. */
+static void serve_held(struct vh_squeue *q)
+{
+    struct vhost_server_device *device = q->srv->device;
+    struct iovec iov[VH_SQUEUE_PIECES];
+    struct vh_chain chain = { .iov = iov, .iov_max = VH_SQUEUE_PIECES };
+    struct vh_held held;
+
+    while (q->active && vh_qflight_held(q, &held)) {
+        const char *why;
+
+        if (vh_devring_again(q->ring, &held, &chain) < 0) {
+            break_ring(q, q->ring->broken);
+            return;
+        }
+        if (q->log) {
+            vh_qlog_take(q, &chain);
+        }
+        why = device->ops->serve(device, q, &chain);
+        if (why) {
+            vh_squeue_break(q, why);
+        }
+    }
+}
+
 int vh_squeue_start(struct vh_squeue *q)
 {
     struct vhost_server_device *device = q->srv->device;
@@ -113,6 +153,9 @@ int vh_squeue_start(struct vh_squeue *q)
     }
     r = device->ops->queue_start(device, q);
     if (r == 0) {
+        r = vh_qflight_begin(q, &config);
+    }
+    if (r == 0) {
         r = vh_devring_new(&q->ring, &config);
     }
     if (r == 0) {
@@ -123,6 +166,7 @@ int vh_squeue_start(struct vh_squeue *q)
     }
     if (r < 0) {
         vh_qlog_end(q);
+        vh_qflight_end(q);
         vh_devring_free(q->ring);
         q->ring = NULL;
         return r;
@@ -133,6 +177,7 @@ int vh_squeue_start(struct vh_squeue *q)
     q->n_lost = 0;
     q->fed = device->input && device->input->is_fed(device, q->index);
     vh_devring_disable_kick(q->ring);
+    serve_held(q);
     return 0;
 }
 
@@ -179,6 +224,7 @@ void vh_squeue_stop(struct vh_squeue *q)
     q->base = base_without(q, n_held);
     q->has_base = true;
     vh_qlog_end(q);
+    vh_qflight_end(q);
     vh_devring_free(q->ring);
     q->ring = NULL;
     q->active = false;
@@ -221,21 +267,6 @@ int vh_squeue_kick(struct vh_squeue *q, int fd)
     return r;
 }
 
-static void break_ring(struct vh_squeue *q, const char *why)
-{
-    q->active = false;
-    vh_server_log(q->srv, "queue %u is broken: %s", q->index, why);
-    vh_server_unwatch(q->srv, q->kick_fd);
-    q->ring->broken = why;
-    vh_server_ring(q, VH_BACK_VRING_ERR);
-}
-
-void vh_squeue_break(struct vh_squeue *q, const char *why)
-{
-    q->n_lost++;
-    break_ring(q, why);
-}
-
 void vh_squeue_wake(struct vh_squeue *q)
 {
     if (vh_squeue_is_running(q) && !q->active) {
@@ -249,10 +280,14 @@ void vh_squeue_wake(struct vh_squeue *q)
 
 int vh_squeue_take(struct vh_squeue *q, struct vh_chain *chain)
 {
+    uint32_t at = q->flight ? vh_devring_base(q->ring) : 0;
     int r = vh_devring_pop(q->ring, chain);
 
     if (r < 0) {
         break_ring(q, q->ring->broken);
+    }
+    if (r > 0 && q->flight) {
+        vh_qflight_took(q, chain->id, at);
     }
     if (r > 0 && q->log) {
         vh_qlog_take(q, chain);
@@ -296,6 +331,9 @@ void vh_squeue_complete(struct vh_squeue *q, uint16_t id, uint32_t len)
     if (q->log) {
         vh_qlog_wrote(q, id, len);
     }
+    if (q->flight) {
+        vh_qflight_pushed(q, id);
+    }
     vh_devring_push(q->ring, id, len);
     q->pushed = true;
 }
@@ -306,7 +344,13 @@ void vh_squeue_publish(struct vh_squeue *q)
         bool call;
 
         q->pushed = false;
+        if (q->flight) {
+            vh_qflight_publish(q);
+        }
         call = vh_devring_publish(q->ring);
+        if (q->flight) {
+            vh_qflight_published(q);
+        }
         if (q->log) {
             vh_qlog_published(q);
         }

@@ -17,6 +17,7 @@
 #define VH_SQUEUE_TURN 64    /* buffers, so that every queue gets its turn */
 #define VH_SQUEUE_PIECES 256 /* of one buffer */
 
+struct vh_qflight;
 struct vhost_server;
 
 /* An eventfd of the front end's, to write to. */
@@ -47,6 +48,7 @@ struct vh_squeue {
     struct vh_sbell call;
     struct vh_sbell err;
     struct vh_devring *ring; /* NULL: not running */
+    struct vh_qflight *flight; /* NULL: nobody asked for it */
     struct vh_qlog *log;     /* NULL: what is written is not logged */
     unsigned n_lost;         /* taken from it, and never to be answered */
     bool fed;                /* see struct vh_server_input_ops */

@@ -223,6 +223,7 @@ static struct vhost_server *server_new(struct vhost_server_device *device,
     srv->again_fd = -1;
     srv->listen_fd = -1;
     srv->log_bell.fd = -1;
+    srv->inflight.made = VH_SHM_NULL;
     srv->postcopy.uffd = -1;
     copy_options(srv, opts);
     if (take_faults(srv, errp) < 0 || server_init(srv, errp) < 0) {

@@ -27,6 +27,7 @@
 
 #include "server/device.h"
 #include "server/fault.h"
+#include "server/inflight.h"
 #include "server/log.h"
 #include "server/memory.h"
 #include "server/postcopy.h"
@@ -42,6 +43,7 @@ struct vhost_server {
     struct vh_transfer transfer;
     struct vh_memory memory;
     struct vh_slog log;
+    struct vh_inflight inflight;
     struct vh_sbell log_bell;
     bool log_news; /* marked since log_bell was rung */
     struct vh_postcopy_state postcopy;

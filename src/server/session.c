@@ -50,6 +50,8 @@ static const struct handler {
     [VH_POSTCOPY_ADVISE]       = { vh_on_postcopy_advise,       true  },
     [VH_POSTCOPY_LISTEN]       = { vh_on_postcopy_listen,       false },
     [VH_POSTCOPY_END]          = { vh_on_postcopy_end,          false },
+    [VH_GET_INFLIGHT_FD]       = { vh_on_get_inflight_fd,       true  },
+    [VH_SET_INFLIGHT_FD]       = { vh_on_set_inflight_fd,       false },
     [VH_VRING_KICK]            = { vh_on_vring_kick,            false },
     [VH_GET_MAX_MEM_SLOTS]     = { vh_on_get_max_mem_slots,     true  },
     [VH_ADD_MEM_REG]           = { vh_on_add_mem_reg,           false },
@@ -107,6 +109,7 @@ void vh_session_end(struct vhost_server *srv, const char *why)
     vh_server_close_side(srv);
     vh_memory_clear(&srv->memory);
     vh_slog_unset(&srv->log);
+    vh_inflight_unset(&srv->inflight);
     vh_squeue_set_bell(&srv->log_bell, -1);
     if (srv->session.delay_fd >= 0) {
         vh_msg_close_fds(&srv->msg); /* its turn will not come */

@@ -380,12 +380,13 @@ static inline int fake_get_vring_base(struct vhost_dev *dev,
 
 static inline int fake_get_vring_bases(struct vhost_dev *dev,
                                        struct vhost_vring_state *states,
-                                       int *results, unsigned n)
+                                       int *results, unsigned n, bool drain)
 {
     struct fake *f = FAKE(dev);
     int r;
 
-    fake_note(f, "get_vring_bases %u", n);
+    fake_note(f, drain ? "get_vring_bases %u" : "get_vring_bases %u undrained",
+              n);
     r = fake_post(f);
     if (f->bases_refused) {
         return -ENOMEM;

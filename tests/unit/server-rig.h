@@ -39,12 +39,14 @@
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \
+    | VH_PF(INFLIGHT_SHMFD) \
     | VH_PF(RESET_DEVICE) \
     | VH_PF(DEVICE_STATE) \
     | VH_PF(GPA_ADDRESSES))
 /* clang-format on */
 /* Rings are described by user addresses, which are not those of the guest. */
 #define RIG_ACKED (RIG_PROTOCOL & ~VH_PF(GPA_ADDRESSES))
+#define RIG_NET_ACKED (RIG_ACKED & ~VH_PF(INFLIGHT_SHMFD))
 #define RIG_VERSION_1 (UINT64_C(1) << 32)
 
 struct rig {
@@ -264,10 +266,11 @@ static inline uint32_t rig_get_base(struct rig *rig, uint32_t index)
 static inline void rig_negotiate(struct rig *rig, uint64_t features)
 {
     struct vh_msg msg;
+    uint64_t offered;
 
     rig_get(rig, VH_GET_FEATURES);
-    rig_get(rig, VH_GET_PROTOCOL_FEATURES);
-    vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, RIG_ACKED);
+    offered = rig_get(rig, VH_GET_PROTOCOL_FEATURES);
+    vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, RIG_ACKED & offered);
     rig_say(rig, &msg);
     vh_msg_init(&msg, VH_SET_OWNER);
     assert_int_equal(rig_do(rig, &msg), 0);

@@ -149,7 +149,7 @@ static void test_asks_for_bases_one_at_a_time_if_need_be(void **state)
     int results[3];
 
     (void)state;
-    assert_fails(&dev, vh_be_get_vring_bases(&dev, states, results, 3), -EIO,
+    assert_fails(&dev, vh_be_get_vring_bases(&dev, states, results, 3, true), -EIO,
                  "GET_VRING_BASE", 1);
     assert_int_equal(results[0], 0);
     assert_int_equal(states[0].num, 20);

@@ -56,7 +56,7 @@ static void test_the_guest_is_told_the_mtu_of_the_front_end(void **state)
     struct rig *rig = *state;
 
     serve_net(rig);
-    negotiate(rig, RIG_ACKED | VH_PF(NET_MTU));
+    negotiate(rig, RIG_NET_ACKED | VH_PF(NET_MTU));
     assert_int_equal(read_mtu(rig), 9000);
     assert_int_equal(rig_do_u64(rig, VH_NET_SET_MTU, 1500), 0);
     assert_int_equal(read_mtu(rig), 1500);
@@ -75,7 +75,7 @@ static void test_a_network_without_a_tap_has_nobody_to_tell(void **state)
     struct rig *rig = *state;
 
     serve_net(rig);
-    negotiate(rig, RIG_ACKED | VH_PF(RARP));
+    negotiate(rig, RIG_NET_ACKED | VH_PF(RARP));
     assert_int_equal(rig_do_u64(rig, VH_SEND_RARP, 0x123456), 0);
 }
 
@@ -111,7 +111,7 @@ static void test_rings_lie_where_both_sides_have_agreed(void **state)
     struct rig *rig = *state;
 
     rig_serve(rig, NULL, NULL, NULL);
-    negotiate(rig, RIG_ACKED);
+    negotiate(rig, RIG_NET_ACKED);
     assert_int_equal(rig_region_do(rig, VH_ADD_MEM_REG, &region), 0);
     assert_true(runs_at(rig, RIG_USER));
     rig_stop(rig);

@@ -264,7 +264,7 @@ static void test_a_guest_that_has_moved_is_announced(void **state)
     struct vh_msg msg;
 
     assert_int_equal(bind(sniff, (struct sockaddr *)&at, sizeof(at)), 0);
-    vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, RIG_ACKED | VH_PF(RARP));
+    vh_msg_init_u64(&msg, VH_SET_PROTOCOL_FEATURES, RIG_NET_ACKED | VH_PF(RARP));
     rig_say(&n->rig, &msg);
     vh_msg_init_u64(&msg, VH_SEND_RARP, 0);
     memcpy(&msg.payload, want + 6, 6);

@@ -24,6 +24,7 @@
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \
+    | VH_PF(INFLIGHT_SHMFD) \
     | VH_PF(RESET_DEVICE) \
     | VH_PF(DEVICE_STATE) \
     | VH_PF(RARP) \

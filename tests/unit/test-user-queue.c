@@ -58,7 +58,7 @@ static void start_queue(struct rig *rig, unsigned i, int kick, int call)
 static int get_bases(struct rig *rig, struct vhost_vring_state *bases,
                      int *results, unsigned n)
 {
-    int r = vh_be_get_vring_bases(&rig->dev, bases, results, n);
+    int r = vh_be_get_vring_bases(&rig->dev, bases, results, n, true);
 
     return r < 0 ? r : vh_be_sync(&rig->dev);
 }

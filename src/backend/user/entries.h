@@ -41,7 +41,13 @@ int vh_user_enable_queue(struct vhost_user *user, unsigned queue, bool enable,
 int vh_user_get_vring_base(struct vhost_dev *dev, struct vhost_vring_state *s);
 int vh_user_get_vring_bases(struct vhost_dev *dev,
                             struct vhost_vring_state *states, int *results,
-                            unsigned n);
+                            unsigned n, bool drain);
+
+/* inflight.c */
+int vh_user_get_inflight_fd(struct vhost_dev *dev, uint16_t queue_size,
+                            struct vhost_inflight *inflight);
+int vh_user_set_inflight_fd(struct vhost_dev *dev,
+                            struct vhost_inflight *inflight);
 
 /* iotlb.c */
 int vh_user_send_iotlb(struct vhost_dev *dev, struct vhost_iotlb_msg *iotlb);

@@ -34,6 +34,7 @@
     | VH_PF(CONFIG) \
     | VH_PF(CONFIGURE_MEM_SLOTS) \
     | VH_PF(STATUS) \
+    | VH_PF(INFLIGHT_SHMFD) \
     | VH_PF(RESET_DEVICE) \
     | VH_PF(DEVICE_STATE) \
     | VH_PF(RARP) \
@@ -49,7 +50,9 @@
 #define ON_REQUEST (0 \
     | VH_PF(CRYPTO_SESSION) \
     | VH_PF(INBAND_NOTIFICATIONS) \
-    | VH_PF(XEN_MMAP))
+    | VH_PF(XEN_MMAP) \
+    | VH_PF(GET_VRING_BASE_INFLIGHT) \
+    | VH_PF(GET_VRING_BASE_SKIP_DRAIN))
 /* clang-format on */
 
 static const char spec_prefix[] = "VHOST_USER_PROTOCOL_F_";

@@ -374,8 +374,9 @@ static int base_done(void *arg, int result, struct vh_msg *reply,
     return 0;
 }
 
-static int post_bases(struct vhost_user *user, struct vhost_vring_state *states,
-                      int *results, unsigned n, struct vhost_error **errp)
+static int post_bases(struct vhost_user *user, uint32_t request,
+                      struct vhost_vring_state *states, int *results,
+                      unsigned n, struct vhost_error **errp)
 {
     struct vh_msg msg;
     int r = 0;
@@ -387,7 +388,7 @@ static int post_bases(struct vhost_user *user, struct vhost_vring_state *states,
         results[i] = -ECANCELED;
     }
     for (unsigned i = 0; r == 0 && i < n; i++) {
-        vh_msg_init_state(&msg, VH_GET_VRING_BASE, states[i].index, 0);
+        vh_msg_init_state(&msg, request, states[i].index, 0);
         r = vh_user_post_reply(user, &msg, (int)states[i].index, base_done,
                                &user->bases[i], errp);
     }
@@ -396,10 +397,11 @@ static int post_bases(struct vhost_user *user, struct vhost_vring_state *states,
 
 int vh_user_get_vring_bases(struct vhost_dev *dev,
                             struct vhost_vring_state *states, int *results,
-                            unsigned n)
+                            unsigned n, bool drain)
 {
     struct vhost_error *err = NULL;
     struct vhost_user *user;
+    uint32_t request = VH_GET_VRING_BASE;
     int r = vh_user_enter(dev, &user);
 
     if (r < 0) {
@@ -412,14 +414,17 @@ int vh_user_get_vring_bases(struct vhost_dev *dev,
                      "%s: out of memory", user->name);
         return vh_user_leave(user, r, &err);
     }
-    r = post_bases(user, states, results, n, &err);
+    if (!drain && vh_user_has(user, VH_PF_GET_VRING_BASE_SKIP_DRAIN)) {
+        request = VH_GET_VRING_BASE_SKIP_DRAIN;
+    }
+    r = post_bases(user, request, states, results, n, &err);
     return vh_user_leave(user, r, &err);
 }
 
 int vh_user_get_vring_base(struct vhost_dev *dev, struct vhost_vring_state *s)
 {
     int result = 0;
-    int r = vh_user_get_vring_bases(dev, s, &result, 1);
+    int r = vh_user_get_vring_bases(dev, s, &result, 1, true);
     int settled = vh_user_sync(dev);
 
     if (r == 0) {
