@@ -138,6 +138,26 @@ static void start_waiting(struct vh_blk *blk)
     blk->waiting_end = &blk->waiting;
 }
 
+unsigned vh_blk_let_go(struct vhost_server_device *device,
+                       struct vh_squeue *queue)
+{
+    struct vh_blk *blk = (struct vh_blk *)device;
+    struct vh_blk_request **at = &blk->waiting;
+    unsigned n = 0;
+
+    while (*at) {
+        if ((*at)->queue == queue) {
+            *at = (*at)->next;
+            n++;
+        } else {
+            at = &(*at)->next;
+        }
+    }
+    blk->waiting_end = at;
+    blk->n_inflight -= n;
+    return n;
+}
+
 void vh_blk_begin(struct vh_blk *blk, struct vh_blk_request *req)
 {
     bool hole = req->type == VIRTIO_BLK_T_DISCARD || req->unmap;

@@ -212,7 +212,9 @@ static int blk_open(struct vhost_server_device *device,
     device->features = BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) |
                        BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_TOPOLOGY) |
                        BIT(VIRTIO_BLK_F_MQ);
-    device->protocol = VH_PF(INFLIGHT_SHMFD);
+    device->protocol = VH_PF(INFLIGHT_SHMFD) |
+                       VH_PF(GET_VRING_BASE_INFLIGHT) |
+                       VH_PF(GET_VRING_BASE_SKIP_DRAIN);
     device->features |=
         blk->options.read_only
             ? BIT(VIRTIO_BLK_F_RO)
@@ -316,6 +318,7 @@ static const struct vh_server_device_ops blk_ops = {
     .queue_start = blk_queue_start,
     .serve = vh_blk_serve,
     .submit = vh_blk_submit,
+    .let_go = vh_blk_let_go,
     .reap = vh_blk_reap,
     .arm = vh_blk_arm,
 };

@@ -79,5 +79,7 @@ void vh_blk_finish(struct vh_blk *blk, struct vh_blk_request *req,
 bool vh_blk_submit(struct vhost_server_device *device);
 unsigned vh_blk_reap(struct vhost_server_device *device, bool wait);
 bool vh_blk_arm(struct vhost_server_device *device);
+unsigned vh_blk_let_go(struct vhost_server_device *device,
+                       struct vh_squeue *queue);
 
 #endif

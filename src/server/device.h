@@ -68,6 +68,12 @@ struct vh_server_device_ops {
      */
     bool (*submit)(struct vhost_server_device *device);
     /**
+     * @let_go: forget the requests of a queue that are not begun; or NULL: it
+     *     begins all at once.  Return how many
+     */
+    unsigned (*let_go)(struct vhost_server_device *device,
+                       struct vh_squeue *queue);
+    /**
      * @reap: hand back what is done, by vh_squeue_complete()
      * @wait: wait until something is done, if anything is under way.
      * Return how many were handed back since the last reap.

@@ -84,6 +84,15 @@ int vh_on_set_vring_base(struct vhost_server *srv, struct vh_msg *msg,
     return 0;
 }
 
+/* Where there are two messages each says what it wants; a front end that knows
+ * only of the one has asked for this by its feature. */
+static bool suspends(const struct vhost_server *srv, uint32_t request)
+{
+    return request == VH_GET_VRING_BASE_SKIP_DRAIN ||
+           (vh_server_has(srv, VH_PF_GET_VRING_BASE_INFLIGHT) &&
+            !vh_server_has(srv, VH_PF_GET_VRING_BASE_SKIP_DRAIN));
+}
+
 int vh_on_get_vring_base(struct vhost_server *srv, struct vh_msg *msg,
                          struct vh_msg *reply)
 {
@@ -93,7 +102,11 @@ int vh_on_get_vring_base(struct vhost_server *srv, struct vh_msg *msg,
         srv->session.fault = "GET_VRING_BASE of a queue that is not there";
         return -EPROTO;
     }
-    vh_squeue_unkick(q);
+    if (suspends(srv, msg->request)) {
+        vh_squeue_suspend(q);
+    } else {
+        vh_squeue_unkick(q);
+    }
     vh_msg_init_state(reply, msg->request, q->index, vh_squeue_base(q));
     return 0;
 }

@@ -203,18 +203,21 @@ static uint32_t base_without(const struct vh_squeue *q, unsigned n_held)
     return (uint16_t)(base - n_held);
 }
 
-void vh_squeue_stop(struct vh_squeue *q)
+static void stop(struct vh_squeue *q, bool drain)
 {
     struct vhost_server_device *device = q->srv->device;
-    unsigned n_held;
+    unsigned n_held, n_left = 0;
 
     if (!q->ring) {
         return;
     }
     vh_server_unwatch(q->srv, q->kick_fd);
     n_held = q->fed ? device->input->stop(device, q) : 0;
+    if (!drain && q->flight && device->ops->let_go) {
+        n_left = device->ops->let_go(device, q);
+    }
     device->ops->submit(device);
-    while (q->ring->n_inflight > q->n_lost + n_held) {
+    while (q->ring->n_inflight > q->n_lost + n_held + n_left) {
         device->ops->reap(device, true);
     }
     /* Others' requests were reaped along with ours; no round will know. */
@@ -230,13 +233,28 @@ void vh_squeue_stop(struct vh_squeue *q)
     q->active = false;
 }
 
-void vh_squeue_unkick(struct vh_squeue *q)
+void vh_squeue_stop(struct vh_squeue *q)
 {
-    vh_squeue_stop(q);
+    stop(q, true);
+}
+
+static void unkick(struct vh_squeue *q, bool drain)
+{
+    stop(q, drain);
     empty_eventfd(q->kick_fd);
     vh_fd_close(&q->kick_fd);
     q->kicked = false;
     q->in_band = false;
+}
+
+void vh_squeue_unkick(struct vh_squeue *q)
+{
+    unkick(q, true);
+}
+
+void vh_squeue_suspend(struct vh_squeue *q)
+{
+    unkick(q, false);
 }
 
 void vh_squeue_reset(struct vh_squeue *q)

@@ -69,6 +69,10 @@ int vh_squeue_start(struct vh_squeue *q);
 /** vh_squeue_stop() - finish its requests, keep the base, forget the ring */
 void vh_squeue_stop(struct vh_squeue *q);
 
+/** vh_squeue_suspend() - the same, but those not begun are left in the in-flight
+ * buffer, if there is one; then wait for the next SET_VRING_KICK */
+void vh_squeue_suspend(struct vh_squeue *q);
+
 /** vh_squeue_reset() - stop, close its fds, forget everything */
 void vh_squeue_reset(struct vh_squeue *q);
 

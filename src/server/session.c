@@ -50,6 +50,7 @@ static const struct handler {
     [VH_POSTCOPY_ADVISE]       = { vh_on_postcopy_advise,       true  },
     [VH_POSTCOPY_LISTEN]       = { vh_on_postcopy_listen,       false },
     [VH_POSTCOPY_END]          = { vh_on_postcopy_end,          false },
+    [VH_GET_VRING_BASE_SKIP_DRAIN] = { vh_on_get_vring_base,    true  },
     [VH_GET_INFLIGHT_FD]       = { vh_on_get_inflight_fd,       true  },
     [VH_SET_INFLIGHT_FD]       = { vh_on_set_inflight_fd,       false },
     [VH_VRING_KICK]            = { vh_on_vring_kick,            false },

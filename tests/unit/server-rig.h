@@ -42,11 +42,15 @@
     | VH_PF(INFLIGHT_SHMFD) \
     | VH_PF(RESET_DEVICE) \
     | VH_PF(DEVICE_STATE) \
+    | VH_PF(GET_VRING_BASE_INFLIGHT) \
+    | VH_PF(GET_VRING_BASE_SKIP_DRAIN) \
     | VH_PF(GPA_ADDRESSES))
 /* clang-format on */
 /* Rings are described by user addresses, which are not those of the guest. */
 #define RIG_ACKED (RIG_PROTOCOL & ~VH_PF(GPA_ADDRESSES))
-#define RIG_NET_ACKED (RIG_ACKED & ~VH_PF(INFLIGHT_SHMFD))
+#define RIG_NET_ACKED                                                 \
+    (RIG_ACKED & ~(VH_PF(INFLIGHT_SHMFD) | VH_PF(GET_VRING_BASE_INFLIGHT) | \
+                   VH_PF(GET_VRING_BASE_SKIP_DRAIN)))
 #define RIG_VERSION_1 (UINT64_C(1) << 32)
 
 struct rig {
