@@ -201,6 +201,7 @@ const char *vh_flight_packed_recover(struct vh_qflight *f,
     make_free_list(f, state);
     store_begun(f);
     store_committed(f);
+    f->n_out = total;
     used = (struct pos){ f->used, f->wrap };
     config->base = base_of(step(used, total, f->size), used);
     return NULL;
@@ -227,19 +228,33 @@ void vh_flight_packed_held(struct vh_qflight *f, uint16_t entry,
     }
 }
 
-void vh_flight_packed_took(struct vh_qflight *f, uint16_t id, uint32_t at,
-                           uint32_t behind)
+/* From one to the other; they are not the same. */
+static uint32_t distance(struct pos from, struct pos to, uint16_t size)
 {
-    struct vh_packed_state *head = &f->packed->desc[f->free_head];
-    struct pos pos = { at & 0x7fff, at >> 15 & 1 };
-    uint16_t entry = f->free_head;
-    uint16_t n = 0;
+    return to.wrap == from.wrap ? (uint32_t)(to.at - from.at)
+                                : (uint32_t)(to.at + size - from.at);
+}
 
+const char *vh_flight_packed_took(struct vh_qflight *f, uint16_t id,
+                                  uint32_t at, uint32_t behind)
+{
+    struct pos pos = { at & 0x7fff, at >> 15 & 1 };
+    struct pos end = { behind & 0x7fff, behind >> 15 & 1 };
+    uint16_t n = (uint16_t)distance(pos, end, f->size);
+    uint16_t entry = f->free_head;
+    struct vh_packed_state *head;
+
+    /* So many entries are free; and there is one. */
+    if (n > f->size - f->n_out) {
+        return "more descriptors available than the ring has";
+    }
+    f->n_out += n;
+    head = &f->packed->desc[entry];
     f->entry_of[id] = entry;
     VH_WRITE_ONCE(head->counter, f->counter);
     f->counter++;
     vh_store_release(&head->inflight, 1);
-    do {
+    for (uint16_t i = 0; i < n; i++) {
         struct vh_packed_state *state = &f->packed->desc[entry];
         const uint64_t *desc = (const uint64_t *)(const void *)&f->ring[pos.at];
         uint64_t word = vh_le64(VH_READ_ONCE(desc[1]));
@@ -251,14 +266,14 @@ void vh_flight_packed_took(struct vh_qflight *f, uint16_t id, uint32_t at,
         f->last[f->entry_of[id]] = entry;
         entry = f->next[entry];
         pos = step(pos, 1, f->size);
-        n++;
-    } while ((uint32_t)(pos.at | pos.wrap << 15) != (behind & 0xffff));
+    }
     f->num[f->entry_of[id]] = n;
     VH_WRITE_ONCE(head->last, f->last[f->entry_of[id]]);
     VH_WRITE_ONCE(head->num, n);
     f->free_head = entry;
     VH_WRITE_ONCE(f->packed->free_head, entry);
     vh_store_release(&f->packed->old_free_head, entry);
+    return NULL;
 }
 
 void vh_flight_packed_publish(struct vh_qflight *f)
@@ -283,6 +298,7 @@ void vh_flight_packed_published(struct vh_qflight *f)
 {
     for (unsigned i = 0; i < f->n_batch; i++) {
         VH_WRITE_ONCE(f->packed->desc[f->batch[i]].inflight, 0);
+        f->n_out -= f->num[f->batch[i]];
     }
     store_committed(f);
 }

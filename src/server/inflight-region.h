@@ -75,6 +75,9 @@ struct vh_left {
  * @shared: what @split or @packed is of
  * @ring: a packed ring's descriptors
  * @counter: of the next buffer
+ * @n_out: taken and not shown to be given back: descriptors of a packed ring,
+ *     buffers of a split one.  There are never more than the ring has, unless
+ *     its driver makes available what it has not got back
  * @batch: entries that are pushed and not published
  * @entry_of, @next, @last, @num: a packed ring's entries: that of an id; those
  *     of one buffer
@@ -92,6 +95,7 @@ struct vh_qflight {
     uint64_t counter;
     uint16_t used;
     bool wrap;
+    uint32_t n_out;
     uint16_t *batch;
     unsigned n_batch;
     uint16_t *entry_of;
@@ -105,11 +109,11 @@ struct vh_qflight {
     struct vh_desc *descs; /* of the one that is being popped again */
 };
 
-/* inflight-split.c, inflight-packed.c; 0, or a constant string: what is wrong
- * with the region */
+/* inflight-split.c, inflight-packed.c.  Those that return words: NULL, or what
+ * is wrong, with the region or with the driver. */
 const char *vh_flight_split_recover(struct vh_qflight *f,
                                     struct vh_devring_config *config);
-void vh_flight_split_took(struct vh_qflight *f, uint16_t id);
+const char *vh_flight_split_took(struct vh_qflight *f, uint16_t id);
 void vh_flight_split_pushed(struct vh_qflight *f, uint16_t id);
 void vh_flight_split_published(struct vh_qflight *f, uint16_t used);
 
@@ -117,8 +121,8 @@ const char *vh_flight_packed_recover(struct vh_qflight *f,
                                      struct vh_devring_config *config);
 void vh_flight_packed_held(struct vh_qflight *f, uint16_t entry,
                            struct vh_held *held);
-void vh_flight_packed_took(struct vh_qflight *f, uint16_t id, uint32_t at,
-                           uint32_t behind);
+const char *vh_flight_packed_took(struct vh_qflight *f, uint16_t id,
+                                  uint32_t at, uint32_t behind);
 void vh_flight_packed_publish(struct vh_qflight *f);
 void vh_flight_packed_published(struct vh_qflight *f);
 

@@ -73,17 +73,23 @@ const char *vh_flight_split_recover(struct vh_qflight *f,
         end_batch(f->split, f->size, used);
     }
     collect(f);
+    f->n_out = f->n_left;
     config->base = (uint16_t)(used + f->n_left);
     return NULL;
 }
 
-void vh_flight_split_took(struct vh_qflight *f, uint16_t id)
+const char *vh_flight_split_took(struct vh_qflight *f, uint16_t id)
 {
     struct vh_split_state *state = &f->split->desc[id];
 
+    if (f->n_out == f->size) {
+        return "more buffers available than the ring has";
+    }
+    f->n_out++;
     VH_WRITE_ONCE(state->counter, f->counter);
     f->counter++;
     vh_store_release(&state->inflight, 1);
+    return NULL;
 }
 
 void vh_flight_split_pushed(struct vh_qflight *f, uint16_t id)
@@ -99,5 +105,6 @@ void vh_flight_split_published(struct vh_qflight *f, uint16_t used)
     for (unsigned i = 0; i < f->n_batch; i++) {
         VH_WRITE_ONCE(f->split->desc[f->batch[i]].inflight, 0);
     }
+    f->n_out -= f->n_batch;
     vh_store_release(&f->split->used_idx, used);
 }

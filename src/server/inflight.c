@@ -135,15 +135,13 @@ bool vh_qflight_held(struct vh_squeue *q, struct vh_held *held)
     return true;
 }
 
-void vh_qflight_took(struct vh_squeue *q, uint16_t id, uint32_t at)
+const char *vh_qflight_took(struct vh_squeue *q, uint16_t id, uint32_t at)
 {
     struct vh_qflight *f = q->flight;
 
-    if (f->is_packed) {
-        vh_flight_packed_took(f, id, at, vh_devring_base(q->ring));
-    } else {
-        vh_flight_split_took(f, id);
-    }
+    return f->is_packed
+               ? vh_flight_packed_took(f, id, at, vh_devring_base(q->ring))
+               : vh_flight_split_took(f, id);
 }
 
 void vh_qflight_pushed(struct vh_squeue *q, uint16_t id)

@@ -60,8 +60,11 @@ bool vh_qflight_held(struct vh_squeue *q, struct vh_held *held);
 /** vh_qflight_took() - a buffer was popped
  * @id: of its chain
  * @at: vh_devring_base() before the pop
+ *
+ * Return: NULL; or constant words, if the driver has made available more than
+ * it can have: then nothing is written down.
  */
-void vh_qflight_took(struct vh_squeue *q, uint16_t id, uint32_t at);
+const char *vh_qflight_took(struct vh_squeue *q, uint16_t id, uint32_t at);
 
 /** vh_qflight_pushed() - it was given back, and not published */
 void vh_qflight_pushed(struct vh_squeue *q, uint16_t id);

@@ -305,7 +305,12 @@ int vh_squeue_take(struct vh_squeue *q, struct vh_chain *chain)
         break_ring(q, q->ring->broken);
     }
     if (r > 0 && q->flight) {
-        vh_qflight_took(q, chain->id, at);
+        const char *why = vh_qflight_took(q, chain->id, at);
+
+        if (why) {
+            vh_squeue_break(q, why);
+            return -EPROTO;
+        }
     }
     if (r > 0 && q->log) {
         vh_qlog_take(q, chain);

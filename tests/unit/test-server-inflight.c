@@ -126,8 +126,7 @@ static void crash_now(struct life *life, unsigned step)
     assert_int_equal((uint16_t)vh_devring_base(ring),
                      (uint16_t)vh_devring_base(life->rig.dev));
     if (life->n_pushed == 0) {
-        assert_int_equal(vh_devring_used(ring),
-                         vh_devring_used(life->rig.dev));
+        assert_int_equal(vh_devring_used(ring), vh_devring_used(life->rig.dev));
     }
     for (unsigned i = 0; i < f.n_left; i++) {
         struct vh_held held = { .id = left[i].entry };
@@ -187,6 +186,13 @@ static void add(struct life *life)
     }
 }
 
+static const char *took(struct life *life, uint16_t id, uint32_t at,
+                        uint32_t behind)
+{
+    return life->packed ? vh_flight_packed_took(&life->f, id, at, behind)
+                        : vh_flight_split_took(&life->f, id);
+}
+
 static void take(struct life *life, unsigned step)
 {
     struct iovec iov[2 * PIECES];
@@ -196,12 +202,7 @@ static void take(struct life *life, unsigned step)
     if (vh_devring_pop(life->rig.dev, &chain) == 0) {
         return;
     }
-    if (life->packed) {
-        vh_flight_packed_took(&life->f, chain.id, at,
-                              vh_devring_base(life->rig.dev));
-    } else {
-        vh_flight_split_took(&life->f, chain.id);
-    }
+    assert_null(took(life, chain.id, at, vh_devring_base(life->rig.dev)));
     life->out[life->n_out++] =
         (struct taken){ .id = chain.id,
                         .n = (uint16_t)(chain.n_out + chain.n_in),
@@ -231,8 +232,7 @@ static void push(struct life *life, unsigned step)
         i = pick(life, life->n_out);
         id = life->out[i].id;
     } while (is_pushed(life, id));
-    life->f.batch[life->f.n_batch++] =
-        life->packed ? life->f.entry_of[id] : id;
+    life->f.batch[life->f.n_batch++] = life->packed ? life->f.entry_of[id] : id;
     if (!life->packed) {
         vh_flight_split_pushed(&life->f, id);
     }
@@ -342,8 +342,8 @@ static void test_a_buffer_full_of_anything_is_refused_or_taken(void **state)
         life_begin(&life, BIT(32) | (round % 2 ? BIT(VH_RING_F_PACKED) : 0),
                    round + 1);
         for (size_t i = 0; i < life.region_len; i++) {
-            life.region[i] = (uint8_t)(pick(&life, 3) ? pick(&life, 10)
-                                                      : pick(&life, 256));
+            life.region[i] =
+                (uint8_t)(pick(&life, 3) ? pick(&life, 10) : pick(&life, 256));
         }
         life.f.packed->version = VH_REGION_VERSION;
         life.f.packed->desc_num = SIZE;
@@ -392,6 +392,30 @@ static void test_a_buffer_of_another_size_is_refused(void **state)
     }
 }
 
+/* It makes available what it has not been shown to get back. */
+static void test_a_driver_with_more_than_its_ring_holds_is_stopped(void **state)
+{
+    (void)state;
+    for (unsigned packed = 0; packed < 2; packed++) {
+        const uint32_t wrap = 1u << 15;
+        uint32_t last = packed ? SIZE - 3 : SIZE - 1;
+        struct life life;
+
+        life_begin(&life, BIT(32) | (packed ? BIT(VH_RING_F_PACKED) : 0), 1);
+        for (uint32_t i = 0; i < last; i++) {
+            assert_null(took(&life, (uint16_t)i, i | wrap, (i + 1) | wrap));
+        }
+        /* Three are left of a packed ring: four are too many. */
+        if (packed) {
+            assert_non_null(took(&life, 7, last | wrap, 1));
+        }
+        assert_null(took(&life, (uint16_t)last, last | wrap, 0));
+        assert_non_null(took(&life, 7, 0, 1));
+        assert_int_equal(life.f.n_out, SIZE);
+        life_end(&life);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +423,8 @@ int main(void)
         cmocka_unit_test(test_a_packed_ring_is_found_as_it_was_at_every_step),
         cmocka_unit_test(test_a_buffer_full_of_anything_is_refused_or_taken),
         cmocka_unit_test(test_a_buffer_of_another_size_is_refused),
+        cmocka_unit_test(
+            test_a_driver_with_more_than_its_ring_holds_is_stopped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
