@@ -101,6 +101,11 @@ int vh_qflight_begin(struct vh_squeue *q, struct vh_devring_config *config)
     }
     if (vh_inflight_region(q->size, packed) > inflight->region) {
         srv->session.why = "the in-flight buffer is too small for its queue";
+        vh_server_log(srv,
+                      "queue %u of %u entries: %zu bytes of the in-flight "
+                      "buffer are its, %zu are needed",
+                      q->index, q->size, inflight->region,
+                      vh_inflight_region(q->size, packed));
         return -EINVAL;
     }
     q->flight = new_flight((uint16_t)q->size);

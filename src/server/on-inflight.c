@@ -26,8 +26,9 @@ int vh_on_get_inflight_fd(struct vhost_server *srv, struct vh_msg *msg,
 {
     const struct vh_inflight_area *area = &msg->payload.inflight;
     struct vh_inflight *inflight = &srv->inflight;
-    size_t region =
-        vh_inflight_region(area->queue_size, has(srv, VH_RING_F_PACKED));
+    /* Firmware may use a longer ring than the front end has in mind. */
+    size_t region = vh_inflight_region(srv->device->queue_size_max,
+                                       has(srv, VH_RING_F_PACKED));
     int r;
 
     if (area->n_queues == 0 || area->n_queues > srv->n_queues ||

@@ -5,6 +5,7 @@
 # it, writes to it, and leaves it sound.  And on `vhost serve net` over packed
 # rings: TCP to a server behind the tap, and back.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/guest.sh"
 peers
 
 # --- an image with files, and their checksums
@@ -17,37 +18,9 @@ truncate -s 64M "$work/disk.img"
 mke2fs -q -t ext4 -d "$work/tree" "$work/disk.img"
 cp "$work/disk.img" "$work/packed.img"
 
-# --- an initramfs: busybox, the modules of virtio-blk, virtio-net and ext4, a job
-initramfs() { # -> $work/initrd
-    local release modules r=$work/initramfs m f
-    release=$(ls "$root/guest/lib/modules")
-    modules=$root/guest/lib/modules/$release
-    depmod -b "$root/guest" "$release" 2>/dev/null
-    mkdir -p "$r"/{bin,proc,sys,dev,mnt,mod}
-    cp "$(command -v busybox)" "$r/bin/busybox"
-    : >"$r/mod/order"
-    for m in virtio_pci virtio_blk virtio_net ext4; do
-        modprobe -d "$root/guest" -S "$release" --show-depends $m 2>/dev/null |
-            awk '$1 == "insmod" { print $2 }'
-    done | awk '!seen[$0]++' | while read -r f; do
-        f=${f#"$root/guest"}
-        f=$root/guest/${f#/}
-        case $f in
-        *.xz) xz -dc "$f" >"$r/mod/$(basename "${f%.xz}")" ;;
-        *) cp "$f" "$r/mod/" ;;
-        esac
-        basename "${f%.xz}" >>"$r/mod/order"
-    done
-    cat >"$r/init" <<'INIT'
-#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-while read -r m; do insmod "/mod/$m"; done </mod/order
-say() { echo "guest: $*" >/dev/ttyS0; }
-has() { [ "$(cut -c$(($2 + 1)) "$1/features")" = 1 ]; } # device, feature bit
-
+# --- what the guest does
+job() {
+    cat <<'JOB'
 for d in vda vdb; do
     has /sys/block/$d/device 34 && say "$d packed"
     mount -t ext4 /dev/$d /mnt && say "$d mounted"
@@ -67,41 +40,28 @@ until nc 10.8.0.1 8000 <sent >back; do
     sleep 1
 done
 cmp sent back && say TCP came back
-poweroff -f
-INIT
-    chmod +x "$r/init"
-    (cd "$r" && find . | busybox cpio -o -H newc 2>/dev/null) >"$work/initrd"
-    [ -s "$r/mod/order" ]
+JOB
 }
 
 boot() { # seconds
-    timeout "$1" "$root/lib64/ld-linux-x86-64.so.2" \
-        --library-path "$root/usr/lib/x86_64-linux-gnu" \
-        "$root/usr/bin/qemu-system-x86_64" \
-        -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" \
-        -nodefaults -no-user-config -display none -no-reboot \
-        -M q35,memory-backend=ram -accel tcg,thread=multi -smp 2 -m 256 \
-        -object memory-backend-memfd,id=ram,size=256M,share=on \
-        -kernel "$root"/guest/boot/vmlinuz-* -initrd "$work/initrd" \
-        -append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable" \
+    qemu "$work/console" \
         -chardev "socket,id=disk,path=$work/d.sock" \
         -device vhost-user-blk-pci,chardev=disk,num-queues=2 \
         -chardev "socket,id=packed,path=$work/p.sock" \
         -device vhost-user-blk-pci,chardev=packed,num-queues=2,packed=on \
         -chardev "socket,id=net,path=$work/n.sock" \
         -netdev vhost-user,id=net0,chardev=net \
-        -device virtio-net-pci,netdev=net0,packed=on \
-        -serial "file:$work/console" </dev/null
-    local r=$?
-    tr -d '\r' <"$work/console" | tail -30
-    return $r
+        -device virtio-net-pci,netdev=net0,packed=on &
+    pids+=($!)
+    is_over $! "$1" "$work/console"
 }
 
-saw() { tr -d '\r' <"$work/console" | grep -q "guest: $1"; }
+saw() { said "$work/console" "$1"; }
 
 addressed() { ip -n "vhost-tap-$$" addr add 10.8.0.1/24 dev t0 && ip -n "vhost-tap-$$" link set t0 up; }
 
-check "an initramfs with virtio-blk, virtio-net and ext4" initramfs
+an_initramfs() { job | initramfs virtio_pci virtio_blk virtio_net ext4; }
+check "an initramfs with virtio-blk, virtio-net and ext4" an_initramfs
 in_background "$VHOST" serve blk "$work/disk.img" --socket "$work/d.sock" --queues 2
 in_background "$VHOST" serve blk "$work/packed.img" --socket "$work/p.sock" --queues 2
 check "vhost serve blk comes up" wait_for_socket "$work/d.sock"
