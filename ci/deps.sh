@@ -8,8 +8,8 @@ set -euo pipefail
 build="gcc pkgconf meson ninja-build liburing-dev libjson-c-dev
        linux-libc-dev systemtap-sdt-dev libcmocka-dev e2fsprogs"
 test="g++ clang libclang-rt-14-dev clang-format universal-ctags mandoc python3
-      qemu-utils qemu-system-common mmdebstrap busybox-static strace
-      binutils xz-utils zstd util-linux kmod valgrind
+      qemu-utils qemu-system-common qemu-system-x86 mmdebstrap busybox-static strace
+      binutils xz-utils zstd util-linux kmod make gcc-12 valgrind
       dpdk-dev iproute2 iputils-ping"
 
 case ${1:-} in
