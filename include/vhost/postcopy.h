@@ -46,7 +46,8 @@ struct vhost_user;
  * The back end makes a userfaultfd, and hands it over.
  *
  * Return: 0; -ENOTSUP if VHOST_USER_PROTOCOL_F_PAGEFAULT is not in use; -EBUSY
- * if that was done before; -EREMOTEIO if the back end has none to give; or
+ * if that was done before; -EREMOTEIO if the back end has none to give; -EPROTO
+ * if what it gives is another kind of file; or
  * what the connection failed with.
  */
 int vhost_user_postcopy_advise(struct vhost_user *user,

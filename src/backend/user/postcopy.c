@@ -12,6 +12,7 @@
 #include "backend/user/postcopy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -81,11 +82,31 @@ static int ask(struct vhost_user *user, uint32_t request, struct vh_msg *reply,
     return vh_user_call(user, &msg, VH_NO_QUEUE, reply, errp);
 }
 
+/*
+ * Another file would be read for ever, or not wake anybody; and one that may
+ * block would hold the thread that serves faults.
+ */
+static bool is_uffd(int fd)
+{
+    struct uffdio_range nowhere = { .len = 0 };
+    int flags = fcntl(fd, F_GETFL);
+
+    return ioctl(fd, UFFDIO_WAKE, &nowhere) < 0 && errno == EINVAL &&
+           flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
 static int take_uffd(struct vhost_user *user, struct vh_msg *reply,
                      struct vhost_error **errp)
 {
-    struct vh_postcopy *p = calloc(1, sizeof(*p));
+    struct vh_postcopy *p;
 
+    if (!is_uffd(reply->fds[0])) {
+        vh_msg_close_fds(reply);
+        return vh_error(errp, -EPROTO, "POSTCOPY_ADVISE", VH_NO_QUEUE,
+                        "%s: the back end gave a file that is no userfaultfd",
+                        user->name);
+    }
+    p = calloc(1, sizeof(*p));
     if (!p) {
         vh_msg_close_fds(reply);
         return vh_error(errp, -ENOMEM, "POSTCOPY_ADVISE", VH_NO_QUEUE,
@@ -189,8 +210,11 @@ int vhost_user_postcopy_fault(struct vhost_user *user, uint64_t *gpa)
         if (n < 0 && errno != EINTR) {
             return errno == EAGAIN ? 0 : -errno;
         }
+        if (n >= 0 && n != sizeof(event)) {
+            return -EPROTO;
+        }
         /* Of what else there may be (fork, unmap) nothing was asked for. */
-    } while (n != sizeof(event) || event.event != UFFD_EVENT_PAGEFAULT);
+    } while (n < 0 || event.event != UFFD_EVENT_PAGEFAULT);
     return to_gpa(p, event.arg.pagefault.address, gpa);
 }
 
