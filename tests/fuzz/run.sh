@@ -51,9 +51,9 @@ attack() { # target: one line of TAP
 keep() { # target
     local t=$1 all left=$((${KEEP_KIB:-48} * 1024)) f n
     all=$(mktemp -d)
+    mkdir -p "tests/fuzz/corpus/$t" "$dir/found/$t"
     "$dir/tests/fuzz/fuzz-$t" -merge=1 -max_len=4096 "$all" \
         "tests/fuzz/corpus/$t" "$dir/found/$t" >/dev/null 2>&1 || return 1
-    mkdir -p "tests/fuzz/corpus/$t"
     rm -f "tests/fuzz/corpus/$t"/*
     while read -r n f; do
         [ $((left -= n)) -ge 0 ] || break
