@@ -3,7 +3,8 @@
 # run.sh SECONDS [TARGET…] - let libFuzzer attack what strangers may reach, so
 # long each, FUZZ_JOBS (2) at a time.  Speaks TAP, and tells the executions.
 # run.sh keep [TARGET…] - take what was found so far into corpus/: the smallest
-# inputs that between them reach all that was reached, KEEP_KIB (48) of each.
+# inputs that between them reach all that was reached, KEEP_KIB (48) and 300 files of each
+# at most.
 #
 # The build is in FUZZ_BUILD (build-fuzz); what was found stays in its found/,
 # and a run goes on from there and from corpus/.  An input that breaks
@@ -53,12 +54,16 @@ keep() { # target
     all=$(mktemp -d)
     mkdir -p "tests/fuzz/corpus/$t" "$dir/found/$t"
     "$dir/tests/fuzz/fuzz-$t" -merge=1 -max_len=4096 "$all" \
-        "tests/fuzz/corpus/$t" "$dir/found/$t" >/dev/null 2>&1 || return 1
+        "tests/fuzz/corpus/$t" "$dir/found/$t" >"$dir/$t.log" 2>&1 || {
+        tail -5 "$dir/$t.log"
+        rm -rf "$all"
+        return 1
+    }
     rm -f "tests/fuzz/corpus/$t"/*
     while read -r n f; do
         [ $((left -= n)) -ge 0 ] || break
         mv "$all/$f" "tests/fuzz/corpus/$t/"
-    done < <(cd "$all" && stat -c '%s %n' -- * | sort -n)
+    done < <(cd "$all" && stat -c '%s %n' -- * | sort -n | head -300)
     rm -rf "$all"
     echo "$t: $(ls "tests/fuzz/corpus/$t" | wc -l) inputs"
 }
