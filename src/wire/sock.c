@@ -2,9 +2,9 @@
 /*
  * Sending.  What is queued is one run of bytes, and a list of marks: at which
  * byte a message with fds begins.  The kernel hands fds over with the first
- * byte of the sendmsg(2) that carries them, so a call begins at a mark, or
+ * byte of the sendmsg(2) that carries them, so such a call begins at a mark, or
  * ends before the next one; and once it has sent a byte, the mark is gone,
- * however few bytes went.
+ * however few bytes went.  sendmmsg(2) makes many of these calls in one.
  *
  * Receiving.  All bytes pass through one buffer.  Exact reading asks for no
  * more than the header, and then for no more than the payload, so that fds
@@ -28,6 +28,7 @@
 
 #define TX_FIRST_SIZE 4096u
 #define TX_MAX (1024u * 1024u) /* bytes waiting, not sent */
+#define TX_BATCH 32
 #define TX_CALL_MAX (64u * 1024u)
 #define RX_SIZE (16u * 1024u)
 
@@ -207,24 +208,14 @@ int vh_sock_queue(struct vh_sock *sock, const struct vh_msg *msg)
     return vh_sock_queue_flags(sock, msg, 0);
 }
 
-/* The mark of the message at the head, if it has one. */
-static const struct mark *tx_mark_here(const struct tx *tx)
+/* How many of the bytes from @at on may go together: up to the next mark. */
+static size_t tx_run(const struct tx *tx, size_t at, size_t next_mark)
 {
-    if (tx->first_mark == tx->end_mark ||
-        tx->marks[tx->first_mark].pos != tx->sent) {
-        return NULL;
-    }
-    return &tx->marks[tx->first_mark];
-}
+    size_t len = tx->end - tx->start - at;
 
-/* How many bytes may go in one call: up to the next mark. */
-static size_t tx_run(const struct tx *tx, bool mark_here)
-{
-    size_t next = tx->first_mark + (mark_here ? 1 : 0);
-    size_t len = tx->end - tx->start;
-
-    if (next < tx->end_mark && len > tx->marks[next].pos - tx->sent) {
-        len = tx->marks[next].pos - tx->sent;
+    if (next_mark < tx->end_mark &&
+        len > tx->marks[next_mark].pos - tx->sent - at) {
+        len = tx->marks[next_mark].pos - tx->sent - at;
     }
     return len < TX_CALL_MAX ? len : TX_CALL_MAX;
 }
@@ -268,23 +259,49 @@ static void put_fds(struct msghdr *mh, union control *control,
     memcpy(CMSG_DATA(cmsg), mark->fds, len);
 }
 
-/* One sendmsg(2).  Return: 1 some went, 0 the socket is full, or an error. */
+/* What one sendmmsg(2) sends: runs of bytes, each with its fds. */
+struct batch {
+    unsigned n;
+    struct mmsghdr mh[TX_BATCH];
+    struct iovec iov[TX_BATCH];
+    union control control[TX_BATCH];
+};
+
+static void fill(struct batch *batch, const struct tx *tx)
+{
+    size_t at = 0, mark = tx->first_mark;
+
+    batch->n = 0;
+    while (batch->n < TX_BATCH && tx->start + at < tx->end) {
+        unsigned i = batch->n++;
+        struct msghdr *mh = &batch->mh[i].msg_hdr;
+        bool here = mark < tx->end_mark && tx->marks[mark].pos == tx->sent + at;
+
+        batch->iov[i].iov_base = tx->buf + tx->start + at;
+        *mh = (struct msghdr){ .msg_iov = &batch->iov[i], .msg_iovlen = 1 };
+        if (here) {
+            put_fds(mh, &batch->control[i], &tx->marks[mark++]);
+        }
+        batch->iov[i].iov_len = tx_run(tx, at, mark);
+        at += batch->iov[i].iov_len;
+    }
+}
+
+/*
+ * One sendmmsg(2): each message with fds begins a call of its own, as far as
+ * the other side can tell, and costs none.  Return: 1 some went, 0 the socket
+ * is full, or an error.
+ */
 static int send_once(struct vh_sock *sock)
 {
     struct tx *tx = &sock->tx;
-    const struct mark *mark = tx_mark_here(tx);
-    struct iovec iov = { .iov_base = tx->buf + tx->start,
-                         .iov_len = tx_run(tx, mark != NULL) };
-    struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-    union control control;
-    ssize_t n;
+    struct batch batch;
+    int n;
 
-    if (mark) {
-        put_fds(&mh, &control, mark);
-    }
+    fill(&batch, tx);
     do {
         sock->stats.send_calls++;
-        n = sendmsg(sock->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = sendmmsg(sock->fd, batch.mh, batch.n, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
         if (errno == EAGAIN) {
@@ -292,7 +309,10 @@ static int send_once(struct vh_sock *sock)
         }
         return errno == EPIPE ? -ECONNRESET : -errno;
     }
-    tx_advance(tx, (size_t)n, mark != NULL);
+    for (int i = 0; i < n; i++) {
+        tx_advance(tx, batch.mh[i].msg_len,
+                   batch.mh[i].msg_hdr.msg_controllen > 0);
+    }
     return 1;
 }
 

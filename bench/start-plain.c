@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The same start without a library, to compare with bench-start:
+ *
+ *     start-plain SOCKET QUEUES pipelined|waiting
+ *
+ * The sequence is that of QEMU's front end: 7 + 2n messages to take up the back
+ * end, 3 + 6n to start n queues, each in a sendmsg(2) of its own; "pipelined"
+ * waits for replies only, as QEMU does, "waiting" for an acknowledgement of
+ * each message.  Prints messages, waits, and the time from connect to running:
+ * until an answer says that the back end has seen the last message.
+ */
+#include <err.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define VERSION 1u
+#define NEED_REPLY 8u
+#define RAM_GPA (UINT64_C(64) << 20)
+#define RAM_SIZE (UINT64_C(64) << 20)
+#define ENTRIES 128u
+#define RING_BYTES 8192u
+#define FEATURES (UINT64_C(1) << 30 | UINT64_C(1) << 32)
+#define PROTOCOL 0xb209u /* MQ, REPLY_ACK, CONFIG, INFLIGHT, RESET, MEM_SLOTS \
+                          */
+
+enum {
+    GET_FEATURES = 1,
+    SET_FEATURES = 2,
+    SET_OWNER = 3,
+    SET_VRING_NUM = 8,
+    SET_VRING_ADDR = 9,
+    SET_VRING_BASE = 10,
+    SET_VRING_KICK = 12,
+    SET_VRING_CALL = 13,
+    SET_VRING_ERR = 14,
+    GET_PROTOCOL_FEATURES = 15,
+    SET_PROTOCOL_FEATURES = 16,
+    GET_QUEUE_NUM = 17,
+    SET_VRING_ENABLE = 18,
+    GET_MAX_MEM_SLOTS = 36,
+    ADD_MEM_REG = 37,
+};
+
+struct message {
+    uint32_t request;
+    uint32_t flags;
+    uint32_t size;
+    uint64_t payload[5];
+} __attribute__((packed));
+
+static int sock;
+static bool waiting;
+static bool acks; /* REPLY_ACK is in use */
+static unsigned n_messages, n_waits;
+
+static void receive(void)
+{
+    struct message m;
+    size_t got = 0;
+
+    while (got < 12) {
+        ssize_t n = recv(sock, (char *)&m + got, 12 - got, 0);
+
+        if (n <= 0) {
+            errx(1, "the back end has gone");
+        }
+        got += (size_t)n;
+    }
+    got = 0;
+    while (got < m.size) {
+        ssize_t n = recv(sock, (char *)m.payload + got, m.size - got, 0);
+
+        if (n <= 0) {
+            errx(1, "the back end has gone");
+        }
+        got += (size_t)n;
+    }
+    n_waits++;
+}
+
+static void say(uint32_t request, const uint64_t *payload, unsigned words,
+                int fd, bool replies)
+{
+    bool ack = waiting && acks && !replies;
+    struct message m = { .request = request,
+                         .flags = VERSION | (ack ? NEED_REPLY : 0),
+                         .size = words * 8 };
+    struct iovec iov = { &m, 12 + m.size };
+    union {
+        char buf[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = { { 0 } };
+    struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if (words > 0) {
+        memcpy(m.payload, payload, words * 8);
+    }
+    if (fd >= 0) {
+        struct cmsghdr *cmsg;
+
+        mh.msg_control = control.buf;
+        mh.msg_controllen = sizeof(control.buf);
+        cmsg = CMSG_FIRSTHDR(&mh);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+    }
+    if (sendmsg(sock, &mh, 0) < 0) {
+        err(1, "sendmsg");
+    }
+    n_messages++;
+    if (replies || ack) {
+        receive();
+    }
+}
+
+static void say_u64(uint32_t request, uint64_t value)
+{
+    say(request, &value, 1, -1, false);
+}
+
+static void say_state(uint32_t request, uint32_t index, uint32_t num)
+{
+    say_u64(request, index | (uint64_t)num << 32);
+}
+
+static void say_fd(uint32_t request, uint64_t index, int fd)
+{
+    say(request, &index, 1, fd, false);
+}
+
+static void take_up(unsigned n, int fd)
+{
+    say(GET_FEATURES, NULL, 0, -1, true);
+    say(GET_PROTOCOL_FEATURES, NULL, 0, -1, true);
+    say_u64(SET_PROTOCOL_FEATURES, PROTOCOL);
+    acks = true;
+    say(GET_QUEUE_NUM, NULL, 0, -1, true);
+    say(GET_MAX_MEM_SLOTS, NULL, 0, -1, true);
+    say(SET_OWNER, NULL, 0, -1, false);
+    say(GET_FEATURES, NULL, 0, -1, true);
+    for (unsigned i = 0; i < n; i++) {
+        say_fd(SET_VRING_CALL, i, fd);
+        say_fd(SET_VRING_ERR, i, fd);
+    }
+}
+
+static void start(unsigned n, int ram, int fd)
+{
+    const uint64_t region[5] = { 0, RAM_GPA, RAM_SIZE, RAM_GPA, 0 };
+
+    say_u64(SET_FEATURES, FEATURES);
+    say(ADD_MEM_REG, region, 5, ram, false);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t ring = RAM_GPA + (uint64_t)i * RING_BYTES;
+        const uint64_t addr[5] = { i, ring, ring + 4096, ring + 16 * ENTRIES,
+                                   0 };
+
+        say_state(SET_VRING_NUM, i, ENTRIES);
+        say_state(SET_VRING_BASE, i, 0);
+        say(SET_VRING_ADDR, addr, 5, -1, false);
+        say_fd(SET_VRING_KICK, i, fd);
+        say_fd(SET_VRING_CALL, i, fd);
+        say_state(SET_VRING_ENABLE, i, 1);
+    }
+    say(GET_FEATURES, NULL, 0, -1, true);
+}
+
+int main(int argc, char **argv)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int ram = memfd_create("ram", MFD_CLOEXEC);
+    struct timespec from, to;
+    unsigned n;
+
+    if (argc != 4 || (n = (unsigned)atoi(argv[2])) < 1 || n > 256 ||
+        strlen(argv[1]) >= sizeof(addr.sun_path)) {
+        errx(2, "usage: start-plain SOCKET QUEUES pipelined|waiting");
+    }
+    waiting = strcmp(argv[3], "waiting") == 0;
+    if (ram < 0 || ftruncate(ram, (off_t)RAM_SIZE) < 0) {
+        err(1, "memfd_create");
+    }
+    strcpy(addr.sun_path, argv[1]);
+    sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+        err(1, "%s", argv[1]);
+    }
+    take_up(n, event);
+    start(n, ram, event);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    printf("start messages %u round-trips %u us %.0f\n", n_messages, n_waits,
+           (double)(to.tv_sec - from.tv_sec) * 1e6 +
+               (double)(to.tv_nsec - from.tv_nsec) / 1e3);
+    return 0;
+}
