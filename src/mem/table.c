@@ -109,11 +109,11 @@ static bool merge(struct vhost_memory_section *prev,
     return true;
 }
 
-/* Put @e behind the last of *np entries, or into it. */
+/* The entry that was put behind the last of *np: does it stay, or merge? */
 static int append(struct vhost_memory_section *table, size_t *np,
-                  const struct vhost_memory_section *e,
                   struct vhost_error **errp)
 {
+    const struct vhost_memory_section *e = &table[*np];
     struct vhost_memory_section *prev = *np > 0 ? &table[*np - 1] : NULL;
 
     if (prev && e->gpa >= prev->gpa && e->gpa - prev->gpa <= prev->size &&
@@ -126,7 +126,7 @@ static int append(struct vhost_memory_section *table, size_t *np,
                         " overlap in whole pages of %" PRIu64 " bytes",
                         prev->gpa, e->gpa, e->page_size);
     }
-    table[(*np)++] = *e;
+    ++*np;
     return 0;
 }
 
@@ -135,17 +135,17 @@ static int fill(struct vhost_memory_section *table, size_t *np,
                 const struct vh_mem_rules *rules, struct vhost_error **errp)
 {
     for (size_t i = 0; i < n; i++) {
-        struct vhost_memory_section e = entry_of(&sections[i]);
         int r = 0;
 
         if (!counts(&sections[i], rules)) {
             continue;
         }
+        table[*np] = entry_of(&sections[i]);
         if (rules->align_to_page) {
-            r = align(&e, errp);
+            r = align(&table[*np], errp);
         }
         if (r == 0) {
-            r = append(table, np, &e, errp);
+            r = append(table, np, errp);
         }
         if (r < 0) {
             return r;
@@ -164,7 +164,7 @@ int vh_mem_table_build(struct vhost_memory_section **tablep, size_t *np,
     int r;
 
     if (n > 0) {
-        table = calloc(n, sizeof(*table));
+        table = reallocarray(NULL, n, sizeof(*table));
         if (!table) {
             return vh_error(errp, -ENOMEM, "malloc", VH_NO_QUEUE,
                             "no memory for a table of %zu sections", n);
@@ -208,24 +208,19 @@ const struct vhost_memory_section *
 vh_mem_table_find(const struct vhost_memory_section *table, size_t n,
                   uint64_t gpa, uint64_t size)
 {
-    const struct vhost_memory_section *e;
-    size_t low = 0;
-    size_t high = n;
+    const struct vhost_memory_section *e = table;
 
-    /* Entries below low begin at or below gpa, those from high on above. */
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (table[middle].gpa <= gpa) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    if (low == 0 || size == 0) {
+    if (n == 0 || size == 0 || table[0].gpa > gpa) {
         return NULL;
     }
-    e = &table[low - 1];
+    /* The last of those that begin at or below gpa.  Which half it is in can't
+     * be foretold: so that is computed, and not branched on. */
+    while (n > 1) {
+        size_t half = n / 2;
+
+        e += e[half].gpa <= gpa ? half : 0;
+        n -= half;
+    }
     return gpa - e->gpa < e->size && size <= e->size - (gpa - e->gpa) ? e
                                                                       : NULL;
 }
