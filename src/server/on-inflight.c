@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define SIZE_LIMIT (UINT64_C(1) << 30)
+#define ALIGN 8 /* of what lies in it */
 
 static bool has(const struct vhost_server *srv, unsigned bit)
 {
@@ -74,8 +75,9 @@ static const char *check(const struct vhost_server *srv,
         return "an in-flight buffer for rings in order";
     }
     if (area->n_queues == 0 || area->mmap_size == 0 ||
-        area->mmap_size > SIZE_LIMIT || area->mmap_offset > SIZE_LIMIT) {
-        return "an in-flight buffer of an impossible size";
+        area->mmap_size > SIZE_LIMIT || area->mmap_offset > SIZE_LIMIT ||
+        area->mmap_offset % ALIGN != 0) {
+        return "an in-flight buffer of an impossible size or offset";
     }
     if (fstat(msg->fds[0], &st) < 0 || !S_ISREG(st.st_mode) ||
         (uint64_t)st.st_size < area->mmap_offset + area->mmap_size) {
@@ -109,6 +111,6 @@ int vh_on_set_inflight_fd(struct vhost_server *srv, struct vh_msg *msg,
     inflight->map_len = before + area->mmap_size;
     inflight->base = (uint8_t *)map + before;
     inflight->n_queues = area->n_queues;
-    inflight->region = area->mmap_size / area->n_queues & ~(size_t)7;
+    inflight->region = area->mmap_size / area->n_queues & ~(size_t)(ALIGN - 1);
     return 0;
 }

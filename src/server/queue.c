@@ -188,7 +188,9 @@ uint32_t vh_squeue_base(const struct vh_squeue *q)
 
 /*
  * Without the buffers that were taken last and not used: the driver waits for
- * them.  In a packed ring they begin where the next used descriptor goes.
+ * them.  In a packed ring they begin where the next used descriptor goes.  And
+ * without those that are left in the in-flight buffer: back ends count these
+ * from there, some over the base that they are given, some on top of it.
  */
 static uint32_t base_without(const struct vh_squeue *q, unsigned n_held)
 {
@@ -224,7 +226,7 @@ static void stop(struct vh_squeue *q, bool drain)
     for (unsigned i = 0; i < q->srv->n_queues; i++) {
         vh_squeue_publish(&q->srv->queues[i]);
     }
-    q->base = base_without(q, n_held);
+    q->base = base_without(q, n_held + n_left);
     q->has_base = true;
     vh_qlog_end(q);
     vh_qflight_end(q);
