@@ -15,10 +15,10 @@
 #include "util/atomic.h"
 
 /* At most @want bytes, so that no translation can make us count too much. */
-static void *find(const struct vh_chain_memory *memory, uint64_t gpa,
+static void *find(vh_translate_fn *translate, void *arg, uint64_t gpa,
                   uint64_t want, uint64_t *got)
 {
-    void *hva = memory->translate(memory->arg, gpa, want, got);
+    void *hva = translate(arg, gpa, want, got);
 
     if (!hva || *got == 0) {
         return NULL;
@@ -39,7 +39,7 @@ const char *vh_chain_add_scattered(struct vh_chain *chain,
     while (len > 0) {
         unsigned at = (unsigned)chain->n_out + chain->n_in;
         uint64_t got;
-        void *hva = find(memory, gpa, len, &got);
+        void *hva = find(memory->piece, memory->arg, gpa, len, &got);
 
         if (!hva) {
             return "a piece of a buffer lies outside memory";
@@ -62,7 +62,8 @@ bool vh_chain_copy(const struct vh_chain_memory *memory, void *dst,
 
     while (len > 0) {
         uint64_t got;
-        const uint8_t *from = find(memory, gpa, len, &got);
+        const uint8_t *from =
+            find(memory->translate, memory->arg, gpa, len, &got);
 
         if (!from) {
             return false;

@@ -16,7 +16,20 @@
 struct vh_chain_memory {
     vh_translate_fn *translate;
     void *arg;
+    vh_translate_fn *piece; /* the same for pieces, that nobody here reads */
 };
+
+/** vh_chain_memory() - as a ring was configured */
+static inline struct vh_chain_memory
+vh_chain_memory(const struct vh_devring_config *config)
+{
+    return (struct vh_chain_memory){
+        .translate = config->translate,
+        .arg = config->translate_arg,
+        .piece = config->translate_piece ? config->translate_piece
+                                         : config->translate,
+    };
+}
 
 /** vh_chain_start() - no piece yet */
 static inline void vh_chain_start(struct vh_chain *chain)
@@ -64,7 +77,7 @@ static inline const char *vh_chain_add(struct vh_chain *chain,
         return NULL;
     }
     *(writable ? &chain->in_len : &chain->out_len) += len;
-    hva = memory->translate(memory->arg, gpa, len, &got);
+    hva = memory->piece(memory->arg, gpa, len, &got);
     if (!hva || got < len || at >= chain->iov_max) {
         return vh_chain_add_scattered(chain, memory, gpa, len, writable);
     }

@@ -27,6 +27,10 @@ struct vh_devring_config {
     uint32_t base;
     vh_translate_fn *translate;
     void *translate_arg;
+    /* For the pieces of buffers, where these are not to be addresses of ours,
+     * and iov_base is none; NULL: as translate, which tables always are. */
+    vh_translate_fn *translate_piece;
+    bool keep; /* vh_devring_put_back() will be called */
 };
 
 /* A buffer as the driver described it. */
@@ -57,6 +61,7 @@ struct vh_devring_ops {
     void (*disable_kick)(struct vh_devring *ring);
     uint32_t (*base)(const struct vh_devring *ring);
     uint32_t (*used)(const struct vh_devring *ring);
+    uint32_t (*put_back)(struct vh_devring *ring);
     void (*free)(struct vh_devring *ring);
 };
 

@@ -103,4 +103,23 @@ static inline uint32_t vh_devring_used(const struct vh_devring *ring)
     return ring->ops->used(ring);
 }
 
+/**
+ * vh_devring_put_back() - make what was popped and not pushed available again
+ * @ring: made to keep; all that was pushed is published.  Of no other use
+ *     after this than vh_devring_base() and vh_devring_free()
+ *
+ * Whoever goes on at the base finds these buffers there, each once, and none
+ * that was pushed, in whatever order they were returned: the driver's area of
+ * a split ring, or the descriptors of a packed one, are written again where
+ * that takes it.  These are places that the driver does not use until the
+ * buffers are returned.  In order: pushed buffers that could not be shown yet
+ * are among them.
+ *
+ * Return: how many were put back.
+ */
+static inline uint32_t vh_devring_put_back(struct vh_devring *ring)
+{
+    return ring->ops->put_back(ring);
+}
+
 #endif

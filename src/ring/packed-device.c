@@ -24,6 +24,7 @@
 #include "ring/alloc.h"
 #include "ring/order.h"
 #include "ring/packed-event.h"
+#include "ring/packed-kept.h"
 #include "ring/packed-walk.h"
 
 struct packed_devring {
@@ -39,7 +40,8 @@ struct packed_devring {
     uint32_t n_out_desc;          /* popped, and not written back */
     uint32_t kick_event;          /* what is in the device area */
     bool event_idx;
-    struct vh_order *order; /* NULL: any */
+    struct vh_order *order;      /* NULL: any */
+    struct vh_packed_kept *kept; /* NULL: never put back */
 
     uint16_t out[]; /* by id: descriptors of a buffer that is out, or 0 */
 };
@@ -93,6 +95,10 @@ static const char *pop_one(struct packed_devring *p, uint64_t word,
         wrong = note_out(p, chain, n_desc);
     }
     if (!wrong) {
+        if (p->kept) {
+            vh_packed_kept_add(p->kept, chain->id, p->areas.desc, p->avail.at,
+                               n_desc);
+        }
         p->avail = vh_packed_step(p->avail, n_desc, p->ring.size);
     }
     return wrong;
@@ -132,16 +138,22 @@ static const char *follow_copies(struct packed_devring *p,
     }
     for (uint32_t i = 0; i < held->n; i++) {
         copies[i].addr = vh_le64(held->descs[i].addr);
-        *vh_packed_rest(&copies[i]) = vh_packed_word(
-            held->descs[i].len, held->id, held->descs[i].flags);
+        *vh_packed_rest(&copies[i]) =
+            vh_packed_word(held->descs[i].len, held->id, held->descs[i].flags);
     }
     walk.desc = copies;
     walk.size = held->n;
     wrong = vh_packed_walk_chain(&walk, 0, vh_le64(*vh_packed_rest(&copies[0])),
                                  chain, &n_desc);
-    free(copies);
     /* The ring is as far on as it was when they were popped. */
-    return wrong ? wrong : note_out(p, chain, held->n);
+    if (!wrong) {
+        wrong = note_out(p, chain, held->n);
+    }
+    if (!wrong && p->kept) {
+        vh_packed_kept_add(p->kept, chain->id, copies, 0, held->n);
+    }
+    free(copies);
+    return wrong;
 }
 
 static int packed_again(struct vh_devring *ring, const struct vh_held *held,
@@ -181,6 +193,9 @@ static void packed_push(struct vh_devring *ring, uint16_t id, uint32_t len)
     if (p->order) {
         vh_order_done(p->order, id, len);
         return;
+    }
+    if (p->kept) {
+        vh_packed_kept_drop(p->kept, id);
     }
     write_used(p, id, len, p->out[id]);
     p->out[id] = 0;
@@ -281,8 +296,31 @@ static uint32_t packed_used(const struct vh_devring *ring)
     return vh_packed_off_wrap(p->used);
 }
 
+/*
+ * As many descriptors as are out lie between the used place and that of the
+ * next to pop; but of other buffers, if younger ones were returned before.
+ * In order, they are the very ones.
+ */
+static uint32_t packed_put_back(struct vh_devring *ring)
+{
+    struct packed_devring *p = packed(ring);
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < ring->size; i++) {
+        n += p->out[i] != 0;
+    }
+    p->avail = vh_packed_step_back(p->avail, p->n_out_desc, ring->size);
+    if (!p->order) {
+        vh_packed_kept_write(p->kept, p->areas.desc, p->avail);
+    }
+    ring->n_inflight = 0;
+    ring->broken = "its buffers were put back";
+    return n;
+}
+
 static void packed_free(struct vh_devring *ring)
 {
+    vh_packed_kept_free(packed(ring)->kept);
     vh_order_free(packed(ring)->order);
     free(ring);
 }
@@ -296,6 +334,7 @@ static const struct vh_devring_ops packed_device_ops = {
     .disable_kick = packed_disable_kick,
     .base = packed_base,
     .used = packed_used,
+    .put_back = packed_put_back,
     .free = packed_free,
 };
 
@@ -310,7 +349,7 @@ static void init(struct packed_devring *p,
         .desc = areas->desc,
         .size = config->size,
         .indirect = config->features >> VH_RING_F_INDIRECT_DESC & 1,
-        .memory = { config->translate, config->translate_arg },
+        .memory = vh_chain_memory(config),
     };
     p->event_idx = config->features >> VH_RING_F_EVENT_IDX & 1;
     VH_WRITE_ONCE(*areas->device, 0);
@@ -341,10 +380,14 @@ int vh_packed_devring_new(struct vh_devring **ringp,
     p->used = used;
     if (config->features >> VH_RING_F_IN_ORDER & 1) {
         p->order = vh_order_new(size);
-        if (!p->order) {
-            free(p);
-            return -ENOMEM;
-        }
+        r = p->order ? 0 : -ENOMEM;
+    } else if (config->keep) {
+        p->kept = vh_packed_kept_new(size);
+        r = p->kept ? 0 : -ENOMEM;
+    }
+    if (r < 0) {
+        packed_free(&p->ring);
+        return r;
     }
     *ringp = &p->ring;
     return 0;

@@ -83,6 +83,17 @@ static inline struct vh_packed_pos vh_packed_step(struct vh_packed_pos pos,
     return (struct vh_packed_pos){ (uint16_t)(at - size), !pos.wrap };
 }
 
+/* @n is at most the size. */
+static inline struct vh_packed_pos vh_packed_step_back(struct vh_packed_pos pos,
+                                                       uint32_t n,
+                                                       uint32_t size)
+{
+    if (n <= pos.at) {
+        return (struct vh_packed_pos){ (uint16_t)(pos.at - n), pos.wrap };
+    }
+    return (struct vh_packed_pos){ (uint16_t)(pos.at + size - n), !pos.wrap };
+}
+
 /* What the driver writes to make a descriptor available (2.8.1). */
 static inline uint16_t vh_packed_avail_flags(bool wrap)
 {

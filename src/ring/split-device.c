@@ -37,12 +37,17 @@ struct split_devring {
     uint16_t flags;         /* what is in used->flags */
     struct vh_order *order; /* NULL: any */
 
-    uint64_t out[]; /* bitmap of ids */
+    uint64_t out[]; /* bitmap of ids; behind it, one of places to put back */
 };
 
 static struct split_devring *split(struct vh_devring *ring)
 {
     return (struct split_devring *)ring;
+}
+
+static size_t n_words(uint32_t size)
+{
+    return (size + WORD_BITS - 1) / WORD_BITS;
 }
 
 static bool is_out(const struct split_devring *s, uint16_t id)
@@ -265,6 +270,65 @@ static uint32_t split_used(const struct vh_devring *ring)
     return ((const struct split_devring *)ring)->used_idx;
 }
 
+/* Also those that are pushed, but not shown as an older one is missing. */
+static uint32_t count_out(const struct split_devring *s)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < n_words(s->ring.size); i++) {
+        n += (uint32_t)__builtin_popcountll(s->out[i]);
+    }
+    return n;
+}
+
+/* Is the entry at @idx of a buffer that is out?  Then it is placed. */
+static bool place(struct split_devring *s, uint16_t idx)
+{
+    uint16_t *entry = &s->areas.avail->ring[idx & s->areas.mask];
+    uint16_t id = vh_le16(VH_READ_ONCE(*entry));
+
+    if (id >= s->ring.size || !is_out(s, id)) {
+        return false;
+    }
+    toggle_out(s, id);
+    return true;
+}
+
+/*
+ * As many entries as are out were popped last, but they need not be the same
+ * buffers: younger ones may have been returned before.  What has its entry
+ * there keeps it; the others take the places of those that were returned.
+ */
+static uint32_t split_put_back(struct vh_devring *ring)
+{
+    struct split_devring *s = split(ring);
+    uint64_t *placed = s->out + n_words(ring->size);
+    uint32_t n = count_out(s);
+    uint16_t first = (uint16_t)(s->last_avail - n);
+    uint16_t id = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (place(s, (uint16_t)(first + i))) {
+            placed[i / WORD_BITS] |= UINT64_C(1) << (i % WORD_BITS);
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (placed[i / WORD_BITS] >> (i % WORD_BITS) & 1) {
+            continue;
+        }
+        while (!is_out(s, id)) {
+            id++;
+        }
+        toggle_out(s, id);
+        VH_WRITE_ONCE(s->areas.avail->ring[(first + i) & s->areas.mask],
+                      vh_le16(id));
+    }
+    s->last_avail = s->seen = first;
+    ring->n_inflight = 0;
+    ring->broken = "its buffers were put back";
+    return n;
+}
+
 static void split_free(struct vh_devring *ring)
 {
     vh_order_free(split(ring)->order);
@@ -280,6 +344,7 @@ static const struct vh_devring_ops split_device_ops = {
     .disable_kick = split_disable_kick,
     .base = split_base,
     .used = split_used,
+    .put_back = split_put_back,
     .free = split_free,
 };
 
@@ -304,7 +369,6 @@ int vh_split_devring_new(struct vh_devring **ringp,
 {
     void *const where[] = { config->desc, config->driver, config->device };
     uint32_t size = config->size;
-    size_t n_words = (size + WORD_BITS - 1) / WORD_BITS;
     struct vh_split_areas areas;
     struct split_devring *s;
     int r = vh_split_areas(&areas, size, config->features, where);
@@ -312,7 +376,7 @@ int vh_split_devring_new(struct vh_devring **ringp,
     if (r < 0) {
         return r;
     }
-    s = vh_ring_zalloc(sizeof(*s) + n_words * sizeof(s->out[0]));
+    s = vh_ring_zalloc(sizeof(*s) + 2 * n_words(size) * sizeof(s->out[0]));
     if (!s) {
         return -ENOMEM;
     }
@@ -323,7 +387,7 @@ int vh_split_devring_new(struct vh_devring **ringp,
         .desc = areas.desc,
         .size = size,
         .indirect = (config->features >> VH_RING_F_INDIRECT_DESC) & 1,
-        .memory = { config->translate, config->translate_arg },
+        .memory = vh_chain_memory(config),
     };
     init_indices(s, (uint16_t)config->base);
     if (config->features >> VH_RING_F_IN_ORDER & 1) {
