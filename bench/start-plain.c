@@ -30,8 +30,8 @@
 #define ENTRIES 128u
 #define RING_BYTES 8192u
 #define FEATURES (UINT64_C(1) << 30 | UINT64_C(1) << 32)
-#define PROTOCOL 0xb209u /* MQ, REPLY_ACK, CONFIG, INFLIGHT, RESET, MEM_SLOTS \
-                          */
+/* MQ, REPLY_ACK, CONFIG, RESET_DEVICE, CONFIGURE_MEM_SLOTS */
+#define PROTOCOL 0xa209u
 
 enum {
     GET_FEATURES = 1,
@@ -156,7 +156,7 @@ static void take_up(unsigned n, int fd)
     }
 }
 
-static void start(unsigned n, int ram, int fd)
+static void start(unsigned n, int ram, int fd, const int *kicks)
 {
     const uint64_t region[5] = { 0, RAM_GPA, RAM_SIZE, RAM_GPA, 0 };
 
@@ -170,7 +170,7 @@ static void start(unsigned n, int ram, int fd)
         say_state(SET_VRING_NUM, i, ENTRIES);
         say_state(SET_VRING_BASE, i, 0);
         say(SET_VRING_ADDR, addr, 5, -1, false);
-        say_fd(SET_VRING_KICK, i, fd);
+        say_fd(SET_VRING_KICK, i, kicks[i]);
         say_fd(SET_VRING_CALL, i, fd);
         say_state(SET_VRING_ENABLE, i, 1);
     }
@@ -183,6 +183,7 @@ int main(int argc, char **argv)
     int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int ram = memfd_create("ram", MFD_CLOEXEC);
     struct timespec from, to;
+    int kicks[256];
     unsigned n;
 
     if (argc != 4 || (n = (unsigned)atoi(argv[2])) < 1 || n > 256 ||
@@ -193,6 +194,9 @@ int main(int argc, char **argv)
     if (ram < 0 || ftruncate(ram, (off_t)RAM_SIZE) < 0) {
         err(1, "memfd_create");
     }
+    for (unsigned i = 0; i < n; i++) {
+        kicks[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
     strcpy(addr.sun_path, argv[1]);
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     clock_gettime(CLOCK_MONOTONIC, &from);
@@ -200,7 +204,7 @@ int main(int argc, char **argv)
         err(1, "%s", argv[1]);
     }
     take_up(n, event);
-    start(n, ram, event);
+    start(n, ram, event, kicks);
     clock_gettime(CLOCK_MONOTONIC, &to);
     printf("start messages %u round-trips %u us %.0f\n", n_messages, n_waits,
            (double)(to.tv_sec - from.tv_sec) * 1e6 +
