@@ -88,6 +88,8 @@ struct peer {
     peer_hook_fn *hook;
     uint32_t hook_at; /* the request that it is for */
     void *hook_arg;
+    size_t close_after; /* hang up after so many requests; 0: never */
+    bool close_served;  /* … and after the last one's answer */
 
     uint64_t acked_protocol;
     uint64_t status;
@@ -301,7 +303,13 @@ static inline void *peer_run(void *arg)
             break;
         }
         peer->n_log++;
-        if (!peer_act(peer, entry)) {
+        if (peer->n_log == peer->close_after && !peer->close_served) {
+            if (entry->fd >= 0) {
+                close(entry->fd);
+            }
+            break;
+        }
+        if (!peer_act(peer, entry) || peer->n_log == peer->close_after) {
             break;
         }
     }
