@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A disk whose bells are messages: kicks go out, and calls and errors come in,
- * by vhost_dev_dispatch().
+ * A disk whose bells are messages: kicks go out (VRING_KICK), and calls and
+ * errors come in (VRING_CALL, VRING_ERR), by vhost_dev_dispatch().
  */
 #include <endian.h>
 #include <errno.h>
