@@ -135,6 +135,38 @@ void vhost_memory_abort(struct vhost_memory_map *map);
 int vhost_memory_commit(struct vhost_memory_map *map,
                         struct vhost_error **errp);
 
+/**
+ * vhost_memory_done_fn - a commit has come to its end
+ * @map: a map
+ * @result: what vhost_memory_commit() would have returned
+ * @error: its words, lent; NULL if there are none
+ * @opaque: as given
+ */
+typedef void vhost_memory_done_fn(struct vhost_memory_map *map, int result,
+                                  const struct vhost_error *error,
+                                  void *opaque);
+
+/**
+ * vhost_memory_commit_async() - the same, without waiting for any device
+ * @map: a map in a transaction
+ * @done: called at the end, by vhost_dev_dispatch() of the last device
+ * @opaque: for @done
+ * @errp: why it failed, if it has ended
+ *
+ * Until the end, the map is to be translated with, and no more: no transaction
+ * is begun, no device attached or detached.  Sections that were removed are
+ * released before @done is called.  A device in the middle of another
+ * operation (async.h) is waited for; so is a dirty log that has to grow.  See
+ * vhost_dev_cancel() for a device that does not answer: it is lost then, and no
+ * failure of the commit.
+ *
+ * Return: -EINPROGRESS: @done will be called; else it has ended, and this is
+ * what vhost_memory_commit() returns.
+ */
+int vhost_memory_commit_async(struct vhost_memory_map *map,
+                              vhost_memory_done_fn *done, void *opaque,
+                              struct vhost_error **errp);
+
 /** vhost_memory_translate() - guest-physical address to ours
  * @map: any map
  * @gpa: guest-physical address

@@ -172,6 +172,20 @@ static int deliver(struct vhost_dev *dev, struct vhost_error **errp)
     return r;
 }
 
+/* The table was posted by the one who began it. */
+static int move_memory(struct vhost_dev *dev)
+{
+    if (dev->priv->op.cancelled) {
+        vh_core_fault(dev, -ENOTCONN); /* nobody is asked any more */
+    }
+    return vh_core_talks(dev) ? vh_core_fault(dev, vh_core_settle(dev)) : 0;
+}
+
+static bool has_successor(const struct vhost_dev *dev)
+{
+    return dev->state == VHOST_DEV_LOST && dev->priv->reconnect.on;
+}
+
 static void break_started(struct vhost_dev *dev)
 {
     if (dev->started && vh_core_talks(dev)) {
@@ -179,7 +193,67 @@ static void break_started(struct vhost_dev *dev)
     }
 }
 
-static int commit_table(struct vhost_dev *dev, struct table *next,
+/*
+ * It did not go well: what the back end has now nobody knows.  But if it is
+ * lost and will have a successor, that one is to get what the map has now.
+ * Return: what stands in the way of the next start.
+ */
+static int take_back(struct vhost_dev *dev, struct table *old, int r)
+{
+    struct table next = current(dev);
+
+    if (has_successor(dev)) {
+        drop(old);
+        return 0;
+    }
+    adopt(dev, old);
+    drop(&next);
+    break_started(dev);
+    return r;
+}
+
+static void memory_done(struct vhost_dev *dev, int r, void *opaque)
+{
+    struct table *replaced = opaque;
+
+    if (r == -ECANCELED) {
+        r = 0; /* it is lost, and so has let go */
+    }
+    if (r < 0) {
+        dev->priv->memory = take_back(dev, replaced, r);
+    } else {
+        drop(replaced);
+    }
+    free(replaced);
+    vh_memory_map_committed(dev->map, &dev->priv->listener, r,
+                            vhost_dev_get_error(dev));
+}
+
+/* Return: -EINPROGRESS, or why it could not be begun; then @old is as it was
+ * given, and what was adopted stays so. */
+static int deliver_later(struct vhost_dev *dev, const struct table *old,
+                         struct vhost_error **errp)
+{
+    struct table *replaced = malloc(sizeof(*replaced));
+    int r;
+
+    if (!replaced) {
+        return vh_error(errp, -ENOMEM, "malloc", VH_NO_QUEUE, "out of memory");
+    }
+    vh_core_enter(dev);
+    r = vh_be_set_mem_table(dev, dev->mem);
+    if (r < 0) {
+        free(replaced);
+        vh_core_fault(dev, r);
+        vh_error_copy(errp, vhost_dev_get_error(dev));
+        return r;
+    }
+    *replaced = *old;
+    vh_core_op_begin(dev, move_memory, memory_done, replaced);
+    return -EINPROGRESS;
+}
+
+static int commit_table(struct vhost_dev *dev, struct table *next, bool later,
                         struct vhost_error **errp)
 {
     struct table old = current(dev);
@@ -191,29 +265,37 @@ static int commit_table(struct vhost_dev *dev, struct table *next,
          * see, such as flags: the newer words are the truer ones. */
         adopt(dev, next);
         drop(&old);
+        dev->priv->memory = 0;
         return 0;
     }
     if (dev->started) {
         r = check_rings(dev, next, errp);
-        if (r == 0 && vh_core_talks(dev)) {
-            adopt(dev, next);
-            r = deliver(dev, errp);
-        }
-        if (r < 0) {
-            adopt(dev, &old);
-            drop(next);
-            break_started(dev);
-            return r;
-        }
+    }
+    dev->priv->memory = r;
+    if (r < 0) {
+        drop(next);
+        break_started(dev);
+        return r;
     }
     adopt(dev, next);
+    if (dev->started && vh_core_talks(dev)) {
+        r = later && !dev->priv->op.move ? deliver_later(dev, &old, errp)
+                                         : deliver(dev, errp);
+    }
+    if (r == -EINPROGRESS) {
+        return r; /* and old is kept there */
+    }
+    if (r < 0) {
+        dev->priv->memory = take_back(dev, &old, r);
+        return r;
+    }
     drop(&old);
     return 0;
 }
 
-static int commit(struct vh_mem_listener *listener,
-                  const struct vhost_memory_section *sections, size_t n,
-                  struct vhost_error **errp)
+static int take_up(struct vh_mem_listener *listener,
+                   const struct vhost_memory_section *sections, size_t n,
+                   bool later, struct vhost_error **errp)
 {
     struct vhost_dev *dev = device_of(listener);
     struct table next = { .sections = NULL };
@@ -226,12 +308,26 @@ static int commit(struct vh_mem_listener *listener,
     }
     r = build(dev, &next, sections, n, errp);
     if (r == 0) {
-        r = commit_table(dev, &next, errp);
+        r = commit_table(dev, &next, later, errp);
     } else {
+        dev->priv->memory = r;
         break_started(dev);
     }
-    dev->priv->memory = r;
     return r;
+}
+
+static int commit(struct vh_mem_listener *listener,
+                  const struct vhost_memory_section *sections, size_t n,
+                  struct vhost_error **errp)
+{
+    return take_up(listener, sections, n, false, errp);
+}
+
+static int commit_later(struct vh_mem_listener *listener,
+                        const struct vhost_memory_section *sections, size_t n,
+                        struct vhost_error **errp)
+{
+    return take_up(listener, sections, n, true, errp);
 }
 
 static unsigned slot_limit(struct vh_mem_listener *listener)
@@ -246,6 +342,7 @@ static unsigned slots_used(struct vh_mem_listener *listener)
 
 static const struct vh_mem_listener_ops listener_ops = {
     .commit = commit,
+    .commit_later = commit_later,
     .slot_limit = slot_limit,
     .slots_used = slots_used,
     .log = vh_core_log_changed,

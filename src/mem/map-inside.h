@@ -20,11 +20,22 @@ struct vh_map_log {
     int fault; /* negative errno: given up, and why */
 };
 
+/* A commit that did not wait, until all listeners have ended. */
+struct vh_map_pending {
+    unsigned n; /* listeners */
+    int result;
+    struct vhost_error *error;
+    struct vh_mem_snapshot *old;
+    vhost_memory_done_fn *done;
+    void *opaque;
+};
+
 struct vhost_memory_map {
     struct vh_mem_snapshot *current;
     struct vh_mem_snapshot *draft; /* NULL: nothing edited */
     bool in_transaction;
     bool committing;
+    struct vh_map_pending pending;
     struct vh_mem_objects removed; /* by this transaction */
     struct vh_mem_objects dying;   /* nobody holds them any more */
     TAILQ_HEAD(, vh_mem_listener) listeners;

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #include "mem/table.h"
+#include "util/error.h"
 
 struct vhost_memory_map *vhost_memory_map_new(void)
 {
@@ -196,51 +197,120 @@ void vhost_memory_abort(struct vhost_memory_map *map)
     assert(TAILQ_EMPTY(&map->dying));
 }
 
-/* Takes over @snapshot, and every listener hears of it, come what may. */
-static int publish(struct vhost_memory_map *map,
-                   struct vh_mem_snapshot *snapshot, struct vhost_error **errp)
+/* What @l holds is @map's current snapshot now. */
+static void taken_up(struct vhost_memory_map *map, struct vh_mem_listener *l)
 {
-    struct vh_mem_snapshot *old = map->current;
-    struct vh_mem_listener *l;
-    int result = 0;
+    vh_mem_snapshot_put(l->held, &map->dying);
+    l->held = vh_mem_snapshot_get(map->current);
+}
 
+/* One listener has ended with @r; the first failure is kept, with its words. */
+static void ended(struct vhost_memory_map *map, struct vh_mem_listener *l,
+                  int r, const struct vhost_error *error)
+{
+    struct vh_map_pending *p = &map->pending;
+
+    if (r == 0) {
+        taken_up(map, l);
+    } else if (p->result == 0) {
+        p->result = r;
+        vh_error_copy(&p->error, error);
+    }
+}
+
+/* Takes over @snapshot, and every listener hears of it, come what may.
+ * Return: how many have not ended. */
+static unsigned publish(struct vhost_memory_map *map,
+                        struct vh_mem_snapshot *snapshot, bool later)
+{
+    struct vh_mem_listener *l;
+
+    map->pending.old = map->current;
     map->current = snapshot;
-    old->next = vh_mem_snapshot_get(snapshot);
+    map->pending.old->next = vh_mem_snapshot_get(snapshot);
     map->committing = true;
     vh_map_log_before_commit(map);
     TAILQ_FOREACH (l, &map->listeners, entry) {
-        int r = l->ops->commit(l, snapshot->sections, snapshot->n,
-                               result < 0 ? NULL : errp);
+        bool begin = later && l->ops->commit_later;
+        struct vhost_error *error = NULL;
+        int r = (begin ? l->ops->commit_later : l->ops->commit)(
+            l, snapshot->sections, snapshot->n, &error);
 
-        if (r < 0) {
-            result = result < 0 ? result : r;
-            continue;
+        if (r == -EINPROGRESS) {
+            map->pending.n++;
+        } else {
+            ended(map, l, r, error);
         }
-        vh_mem_snapshot_put(l->held, &map->dying);
-        l->held = vh_mem_snapshot_get(snapshot);
+        vh_error_clear(&error);
     }
-    vh_map_log_after_commit(map);
-    map->committing = false;
-    vh_mem_snapshot_put(old, &map->dying);
-    return result;
+    return map->pending.n;
 }
 
-int vhost_memory_commit(struct vhost_memory_map *map, struct vhost_error **errp)
+/* All have.  Return: the first failure, its words in @errp. */
+static int end_commit(struct vhost_memory_map *map, struct vhost_error **errp)
+{
+    struct vh_map_pending p = map->pending;
+
+    map->pending = (struct vh_map_pending){ .n = 0 };
+    if (p.old) {
+        vh_map_log_after_commit(map);
+        vh_mem_snapshot_put(p.old, &map->dying);
+    }
+    map->committing = false;
+    end_transaction(map, true);
+    vh_mem_objects_release(&map->dying);
+    vh_error_move(errp, &p.error);
+    vh_error_clear(&p.error);
+    return p.result;
+}
+
+/* Return: whether some have not ended. */
+static bool begin_commit(struct vhost_memory_map *map, bool later)
 {
     struct vh_mem_snapshot *draft = map->draft;
-    int r = 0;
 
     assert(map->in_transaction);
     map->draft = NULL;
     if (draft && !vh_mem_snapshot_same(draft, map->current)) {
         vh_mem_snapshot_freeze(draft);
-        r = publish(map, draft, errp);
-    } else {
-        vh_mem_snapshot_put(draft, &map->dying);
+        return publish(map, draft, later) > 0;
     }
-    end_transaction(map, true);
-    vh_mem_objects_release(&map->dying);
-    return r;
+    vh_mem_snapshot_put(draft, &map->dying);
+    return false;
+}
+
+int vhost_memory_commit(struct vhost_memory_map *map, struct vhost_error **errp)
+{
+    begin_commit(map, false);
+    return end_commit(map, errp);
+}
+
+int vhost_memory_commit_async(struct vhost_memory_map *map,
+                              vhost_memory_done_fn *done, void *opaque,
+                              struct vhost_error **errp)
+{
+    if (!begin_commit(map, true)) {
+        return end_commit(map, errp);
+    }
+    map->pending.done = done;
+    map->pending.opaque = opaque;
+    return -EINPROGRESS;
+}
+
+void vh_memory_map_committed(struct vhost_memory_map *map,
+                             struct vh_mem_listener *listener, int r,
+                             const struct vhost_error *error)
+{
+    vhost_memory_done_fn *done = map->pending.done;
+    void *opaque = map->pending.opaque;
+    struct vhost_error *why = NULL;
+
+    ended(map, listener, r, error);
+    if (--map->pending.n == 0) {
+        r = end_commit(map, &why);
+        done(map, r, why, opaque);
+        vh_error_clear(&why);
+    }
 }
 
 void *vhost_memory_translate(struct vhost_memory_map *map, uint64_t gpa,

@@ -34,6 +34,14 @@ struct vh_mem_listener_ops {
     int (*commit)(struct vh_mem_listener *listener,
                   const struct vhost_memory_section *sections, size_t n,
                   struct vhost_error **errp);
+    /**
+     * @commit_later: the same, or begin it, without waiting
+     * Return what @commit would, or -EINPROGRESS: then the end is told by
+     * vh_memory_map_committed().  NULL: @commit.
+     */
+    int (*commit_later)(struct vh_mem_listener *listener,
+                        const struct vhost_memory_section *sections, size_t n,
+                        struct vhost_error **errp);
     /** @slot_limit: how many memory slots the back end has */
     unsigned (*slot_limit)(struct vh_mem_listener *listener);
     /** @slots_used: how many of them the device's table takes up */
@@ -68,6 +76,14 @@ struct vh_mem_listener {
 int vh_memory_map_attach(struct vhost_memory_map *map,
                          struct vh_mem_listener *listener,
                          struct vhost_error **errp);
+
+/** vh_memory_map_committed() - a listener that said -EINPROGRESS has ended
+ * @r: as its commit would have returned
+ * @error: why it failed, copied
+ */
+void vh_memory_map_committed(struct vhost_memory_map *map,
+                             struct vh_mem_listener *listener, int r,
+                             const struct vhost_error *error);
 
 /** vh_memory_map_detach() - stop listening; what only it held is released */
 void vh_memory_map_detach(struct vhost_memory_map *map,

@@ -139,10 +139,10 @@ check "--no-progress hides it" bash -c '
 # A back end that is killed in the middle, and started again.
 outlives() {
     local i copy
-    truncate -s 32M "$work/r.img"
-    dd if=/dev/zero of="$work/r.img" bs=1M count=32 conv=notrunc status=none
+    dd if=/dev/urandom of="$work/long.img" bs=1M count=96 status=none
+    truncate -s 96M "$work/r.img"
     serve r "$work/r.img" || return
-    "$VHOST" copy "$work/src.img" "user:$work/r.sock" --depth 2 --block-size 4K \
+    "$VHOST" copy "$work/long.img" "user:$work/r.sock" --depth 1 --block-size 4K \
         --reconnect 20 --verify --json >"$work/out" 2>"$work/err" </dev/null &
     copy=$!
     for ((i = 0; i < 100; i++)); do
@@ -153,7 +153,7 @@ outlives() {
         serve r "$work/r.img" || return
     done
     [ $i -ge 2 ] || { echo "only $i interruptions"; return 1; }
-    wait $copy && cmp "$work/src.img" "$work/r.img" || { cat "$work/err"; return 1; }
+    wait $copy && cmp "$work/long.img" "$work/r.img" || { cat "$work/err"; return 1; }
 }
 check "a copy goes on with the next back end, with --reconnect" outlives
 gone() {

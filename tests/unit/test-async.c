@@ -262,6 +262,146 @@ static void test_a_back_end_that_goes_ends_a_start(void **state)
     core_rig_down(&rig);
 }
 
+/* Memory */
+
+struct committed {
+    unsigned n;
+    int result;
+    unsigned n_released;
+    unsigned released_before; /* done() was called */
+    char words[160];
+};
+
+static void on_committed(struct vhost_memory_map *map, int result,
+                         const struct vhost_error *error, void *opaque)
+{
+    struct committed *c = opaque;
+
+    (void)map;
+    c->n++;
+    c->result = result;
+    c->released_before = c->n_released;
+    snprintf(c->words, sizeof(c->words), "%s",
+             error ? vhost_error_message(error) : "");
+}
+
+static void on_release(void *opaque)
+{
+    ((struct committed *)opaque)->n_released++;
+}
+
+/* A second section comes, or goes. */
+static int change(struct core_rig *rig, struct committed *c, bool come)
+{
+    static struct vhost_memory_section more;
+    struct vhost_error *err = NULL;
+    int r;
+
+    vhost_memory_begin(rig->map);
+    if (come) {
+        assert_int_equal(vhost_memory_alloc(&more, 0x10000, 0, &err), 0);
+        more.gpa = RIG_GPA + 0x1000000;
+        more.release = on_release;
+        more.opaque = c;
+        assert_int_equal(vhost_memory_add(rig->map, &more), 0);
+    } else {
+        assert_int_equal(vhost_memory_remove(rig->map, more.gpa, more.size), 0);
+    }
+    r = vhost_memory_commit_async(rig->map, on_committed, c, &err);
+    vhost_error_free(err);
+    if (!come) {
+        if (rig->dev.priv) {
+            loop(rig);
+        }
+        vhost_memory_free(&more);
+    }
+    return r;
+}
+
+static void test_memory_comes_and_goes_without_a_wait(void **state)
+{
+    struct committed c = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 1);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    rig.fake.slow = rig.fake.slow_left = 2;
+    assert_int_equal(change(&rig, &c, true), -EINPROGRESS);
+    assert_int_equal(c.n, 0);
+    loop(&rig);
+    assert_int_equal(c.n, 1);
+    assert_int_equal(c.result, 0);
+    assert_int_equal(rig.fake.n_regions, 2);
+    assert_int_equal(change(&rig, &c, false), -EINPROGRESS);
+    assert_int_equal(c.n, 2);
+    assert_int_equal(c.result, 0);
+    assert_int_equal(c.n_released, 1);
+    assert_int_equal(c.released_before, 1);
+    assert_int_equal(rig.fake.n_regions, 1);
+    assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
+    core_rig_down(&rig);
+}
+
+static void test_what_waits_for_nobody_ends_at_once(void **state)
+{
+    struct committed c = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 1); /* and is not started */
+    assert_int_equal(change(&rig, &c, true), 0);
+    assert_int_equal(change(&rig, &c, false), 0);
+    assert_int_equal(c.n, 0);
+    assert_int_equal(c.n_released, 1);
+    core_rig_down(&rig);
+}
+
+static void test_a_change_that_is_refused_breaks_the_device(void **state)
+{
+    struct committed c = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 1);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    rig.fake.slow = rig.fake.slow_left = 1;
+    rig.fake.late = true;
+    rig.fake.fail_at = rig.fake.n_fallible + 1;
+    assert_int_equal(change(&rig, &c, true), -EINPROGRESS);
+    loop(&rig);
+    assert_int_equal(c.n, 1);
+    assert_int_equal(c.result, -EIO);
+    assert_true(c.words[0] != '\0');
+    assert_int_equal(rig.dev.state, VHOST_DEV_BROKEN);
+    vhost_dev_stop(&rig.dev, &rig.vdev, true);
+    vhost_dev_cleanup(&rig.dev);
+    change(&rig, &c, false);
+    assert_int_equal(c.n_released, 1);
+    core_rig_down(&rig);
+}
+
+static void test_a_device_that_is_cancelled_holds_up_no_change(void **state)
+{
+    struct committed c = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 1);
+    assert_int_equal(vhost_dev_start(&rig.dev, &rig.vdev, true), 0);
+    rig.fake.slow = rig.fake.slow_left = 1000000;
+    assert_int_equal(change(&rig, &c, true), -EINPROGRESS);
+    assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), -EBUSY);
+    assert_int_equal(vhost_dev_cancel(&rig.dev), 0);
+    loop(&rig);
+    assert_int_equal(c.n, 1);
+    assert_int_equal(c.result, 0);
+    assert_int_equal(rig.dev.state, VHOST_DEV_LOST);
+    vhost_dev_stop(&rig.dev, &rig.vdev, true);
+    assert_int_equal(change(&rig, &c, false), 0);
+    core_rig_down(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +414,10 @@ int main(void)
         cmocka_unit_test(test_a_cancelled_stop_gives_the_connection_up),
         cmocka_unit_test(test_cleanup_ends_what_is_under_way),
         cmocka_unit_test(test_a_back_end_that_goes_ends_a_start),
+        cmocka_unit_test(test_memory_comes_and_goes_without_a_wait),
+        cmocka_unit_test(test_what_waits_for_nobody_ends_at_once),
+        cmocka_unit_test(test_a_change_that_is_refused_breaks_the_device),
+        cmocka_unit_test(test_a_device_that_is_cancelled_holds_up_no_change),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
