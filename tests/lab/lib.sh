@@ -49,3 +49,21 @@ within() {
         sleep 0.1
     done
 }
+
+# vhost_vdpa_of NAME: the node of a device on the vDPA bus
+vhost_vdpa_of() {
+    local node
+    for node in "/sys/bus/vdpa/devices/$1"/vhost-vdpa-*; do
+        echo "/dev/${node##*/}"
+    done
+}
+
+# vduse_blk NAME IMAGE: a disk in user space, put on the vDPA bus; wants
+# programs=(/usr/bin/qemu-storage-daemon)
+vduse_blk() {
+    in_background qemu-storage-daemon \
+        --blockdev "driver=file,node-name=file,filename=$2" \
+        --export "type=vduse-blk,id=disk,node-name=file,name=$1,writable=on"
+    within 20 test -c "/dev/vduse/$1" && vdpa dev add name "$1" mgmtdev vduse &&
+        within 10 test -c "$(vhost_vdpa_of "$1")"
+}

@@ -27,13 +27,15 @@ fi
 vdpa dev add mgmtdev vdpasim_net name net0 mac 52:54:00:12:34:56
 vdpa dev add mgmtdev vdpasim_blk name blk0
 
-# PCI devices of virtio, given to the vDPA bus: -2 net, -3 blk (run.sh -v)
+# PCI devices of virtio, given to the vDPA bus: vp8 net, -2; vp9 blk, -3
+# (run.sh -v)
 if [ -d /sys/module/vp_vdpa ]; then
-    for d in 0000:00:08.0 0000:00:09.0; do
+    for n in 8 9; do
+        d=0000:00:0$n.0
         echo vp-vdpa >/sys/bus/pci/devices/$d/driver_override
         [ ! -e /sys/bus/pci/devices/$d/driver ] ||
             echo $d >/sys/bus/pci/devices/$d/driver/unbind
         echo $d >/sys/bus/pci/drivers_probe
-        vdpa dev add mgmtdev pci/$d name vp${d#0000:00:0}
+        vdpa dev add mgmtdev pci/$d name vp$n
     done
 fi
