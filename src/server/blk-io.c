@@ -101,7 +101,7 @@ static void prepare(const struct vh_blk *blk, struct io_uring_sqe *sqe,
     io_uring_sqe_set_data(sqe, req);
 }
 
-static bool try_start(struct vh_blk *blk, struct vh_blk_request *req)
+static struct io_uring_sqe *get_sqe(struct vh_blk *blk)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&blk->uring);
 
@@ -109,6 +109,13 @@ static bool try_start(struct vh_blk *blk, struct vh_blk_request *req)
         io_uring_submit(&blk->uring);
         sqe = io_uring_get_sqe(&blk->uring);
     }
+    return sqe;
+}
+
+static bool try_start(struct vh_blk *blk, struct vh_blk_request *req)
+{
+    struct io_uring_sqe *sqe = get_sqe(blk);
+
     if (sqe) {
         prepare(blk, sqe, req);
     }
@@ -138,24 +145,39 @@ static void start_waiting(struct vh_blk *blk)
     blk->waiting_end = &blk->waiting;
 }
 
-unsigned vh_blk_let_go(struct vhost_server_device *device,
-                       struct vh_squeue *queue)
+static void leave(struct vh_blk *blk, struct vh_blk_request *req)
+{
+    blk->n_inflight--;
+    vh_squeue_leave(req->queue);
+}
+
+/*
+ * What the kernel can still call back comes as -ECANCELED: that of other queues
+ * too, where it is begun again.  A kernel before 5.19 refuses, and all of it is
+ * finished.
+ */
+void vh_blk_let_go(struct vhost_server_device *device, struct vh_squeue *queue)
 {
     struct vh_blk *blk = (struct vh_blk *)device;
     struct vh_blk_request **at = &blk->waiting;
-    unsigned n = 0;
+    struct io_uring_sqe *sqe;
 
+    blk->leaving = queue;
     while (*at) {
         if ((*at)->queue == queue) {
+            leave(blk, *at);
             *at = (*at)->next;
-            n++;
         } else {
             at = &(*at)->next;
         }
     }
     blk->waiting_end = at;
-    blk->n_inflight -= n;
-    return n;
+    sqe = blk->n_inflight > 0 ? get_sqe(blk) : NULL;
+    if (sqe) {
+        io_uring_prep_cancel(sqe, NULL, IORING_ASYNC_CANCEL_ANY);
+        io_uring_sqe_set_data(sqe, NULL);
+        blk->n_inflight++;
+    }
 }
 
 void vh_blk_begin(struct vh_blk *blk, struct vh_blk_request *req)
@@ -196,7 +218,7 @@ static void advance(struct vh_blk_request *req, uint64_t bytes)
 static bool find_other_way(const struct vh_blk *blk, struct vh_blk_request *req,
                            int error)
 {
-    if (error == -EINTR || error == -EAGAIN) {
+    if (error == -EINTR || error == -EAGAIN || error == -ECANCELED) {
         return req->retries++ < RETRIES;
     }
     if (error == -EINVAL && blk->buffered_fd >= 0 && !req->buffered) {
@@ -246,6 +268,14 @@ static bool go_on(const struct vh_blk *blk, struct vh_blk_request *req, int res)
 
 static void done(struct vh_blk *blk, struct vh_blk_request *req, int res)
 {
+    if (!req) {
+        blk->n_inflight--; /* it was the calling back */
+        return;
+    }
+    if (res == -ECANCELED && req->queue == blk->leaving) {
+        leave(blk, req);
+        return;
+    }
     if (res == 0 && moves_bytes(req)) {
         res = -EIO; /* behind the end of the file */
     }

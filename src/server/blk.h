@@ -63,6 +63,7 @@ struct vh_blk {
     unsigned n_done;                /* handed back since the last reap */
     struct vh_blk_request *waiting; /* for room in the io_uring */
     struct vh_blk_request **waiting_end;
+    struct vh_squeue *leaving; /* the last that was let go; or NULL */
 };
 
 /** vh_blk_serve() - see struct vh_server_device_ops */
@@ -79,7 +80,6 @@ void vh_blk_finish(struct vh_blk *blk, struct vh_blk_request *req,
 bool vh_blk_submit(struct vhost_server_device *device);
 unsigned vh_blk_reap(struct vhost_server_device *device, bool wait);
 bool vh_blk_arm(struct vhost_server_device *device);
-unsigned vh_blk_let_go(struct vhost_server_device *device,
-                       struct vh_squeue *queue);
+void vh_blk_let_go(struct vhost_server_device *device, struct vh_squeue *queue);
 
 #endif

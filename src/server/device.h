@@ -68,11 +68,10 @@ struct vh_server_device_ops {
      */
     bool (*submit)(struct vhost_server_device *device);
     /**
-     * @let_go: forget the requests of a queue that are not begun; or NULL: it
-     *     begins all at once.  Return how many
+     * @let_go: a queue is to stop without its requests: vh_squeue_leave() for
+     *     each that can be called back, now or in a reap to come; or NULL
      */
-    unsigned (*let_go)(struct vhost_server_device *device,
-                       struct vh_squeue *queue);
+    void (*let_go)(struct vhost_server_device *device, struct vh_squeue *queue);
     /**
      * @reap: hand back what is done, by vh_squeue_complete()
      * @wait: wait until something is done, if anything is under way.

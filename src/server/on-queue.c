@@ -206,10 +206,11 @@ int vh_on_set_vring_enable(struct vhost_server *srv, struct vh_msg *msg,
     if (!q || msg->payload.state.num > 1) {
         return -EINVAL;
     }
-    q->enabled = msg->payload.state.num;
-    if (!q->enabled) {
+    if (!msg->payload.state.num) {
         /* It stays where it is, so that it can be enabled again. */
-        vh_squeue_stop(q);
+        vh_squeue_disable(q);
+        return 0;
     }
+    q->enabled = true;
     return vh_squeue_start(q);
 }

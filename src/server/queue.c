@@ -131,6 +131,19 @@ static void serve_held(struct vh_squeue *q)
     }
 }
 
+/* A queue that has a ring goes on where it was disabled. */
+static int go_on(struct vh_squeue *q)
+{
+    if (!q->paused || !q->enabled || !q->kicked || q->ring->broken) {
+        return 0;
+    }
+    q->paused = false;
+    vh_squeue_wake(q);
+    return q->kick_fd < 0
+               ? 0
+               : vh_server_watch(q->srv, q->kick_fd, VH_EVENT_KICK, q->index);
+}
+
 int vh_squeue_start(struct vh_squeue *q)
 {
     struct vhost_server_device *device = q->srv->device;
@@ -143,7 +156,10 @@ int vh_squeue_start(struct vh_squeue *q)
     };
     int r;
 
-    if (q->ring || !q->enabled || !q->kicked || !q->has_addr || q->size == 0 ||
+    if (q->ring) {
+        return go_on(q);
+    }
+    if (!q->enabled || !q->kicked || !q->has_addr || q->size == 0 ||
         q->srv->postcopy.awaits != 0) {
         return 0;
     }
@@ -175,6 +191,7 @@ int vh_squeue_start(struct vh_squeue *q)
     q->active = true;
     q->pushed = false;
     q->n_lost = 0;
+    q->n_left = 0;
     q->fed = device->input && device->input->is_fed(device, q->index);
     vh_devring_disable_kick(q->ring);
     serve_held(q);
@@ -208,7 +225,7 @@ static uint32_t base_without(const struct vh_squeue *q, unsigned n_held)
 static void stop(struct vh_squeue *q, bool drain)
 {
     struct vhost_server_device *device = q->srv->device;
-    unsigned n_held, n_left = 0;
+    unsigned n_held;
 
     if (!q->ring) {
         return;
@@ -216,23 +233,24 @@ static void stop(struct vh_squeue *q, bool drain)
     vh_server_unwatch(q->srv, q->kick_fd);
     n_held = q->fed ? device->input->stop(device, q) : 0;
     if (!drain && q->flight && device->ops->let_go) {
-        n_left = device->ops->let_go(device, q);
+        device->ops->let_go(device, q);
     }
     device->ops->submit(device);
-    while (q->ring->n_inflight > q->n_lost + n_held + n_left) {
+    while (q->ring->n_inflight > q->n_lost + n_held + q->n_left) {
         device->ops->reap(device, true);
     }
     /* Others' requests were reaped along with ours; no round will know. */
     for (unsigned i = 0; i < q->srv->n_queues; i++) {
         vh_squeue_publish(&q->srv->queues[i]);
     }
-    q->base = base_without(q, n_held + n_left);
+    q->base = base_without(q, n_held + q->n_left);
     q->has_base = true;
     vh_qlog_end(q);
     vh_qflight_end(q);
     vh_devring_free(q->ring);
     q->ring = NULL;
     q->active = false;
+    q->paused = false;
 }
 
 void vh_squeue_stop(struct vh_squeue *q)
@@ -259,6 +277,18 @@ void vh_squeue_suspend(struct vh_squeue *q)
     unkick(q, false);
 }
 
+void vh_squeue_disable(struct vh_squeue *q)
+{
+    q->enabled = false;
+    if (q->ring && q->flight) {
+        vh_server_unwatch(q->srv, q->kick_fd);
+        q->active = false;
+        q->paused = true;
+    } else {
+        vh_squeue_stop(q);
+    }
+}
+
 void vh_squeue_reset(struct vh_squeue *q)
 {
     vh_squeue_unkick(q);
@@ -280,7 +310,7 @@ int vh_squeue_kick(struct vh_squeue *q, int fd)
     if (!q->ring) {
         return vh_squeue_start(q);
     }
-    if (!q->ring->broken) {
+    if (!q->ring->broken && !q->paused) {
         q->active = true;
         r = fd < 0 ? 0 : vh_server_watch(q->srv, fd, VH_EVENT_KICK, q->index);
     }
@@ -289,7 +319,7 @@ int vh_squeue_kick(struct vh_squeue *q, int fd)
 
 void vh_squeue_wake(struct vh_squeue *q)
 {
-    if (vh_squeue_is_running(q) && !q->active) {
+    if (vh_squeue_is_running(q) && !q->paused && !q->active) {
         vh_devring_disable_kick(q->ring);
         q->active = true;
         if (q->log) {
@@ -361,6 +391,11 @@ void vh_squeue_complete(struct vh_squeue *q, uint16_t id, uint32_t len)
     }
     vh_devring_push(q->ring, id, len);
     q->pushed = true;
+}
+
+void vh_squeue_leave(struct vh_squeue *q)
+{
+    q->n_left++;
 }
 
 void vh_squeue_publish(struct vh_squeue *q)

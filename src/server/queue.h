@@ -51,8 +51,10 @@ struct vh_squeue {
     struct vh_qflight *flight; /* NULL: nobody asked for it */
     struct vh_qlog *log;     /* NULL: what is written is not logged */
     unsigned n_lost;         /* taken from it, and never to be answered */
+    unsigned n_left;         /* taken, and left to who comes after us */
     bool fed;                /* see struct vh_server_input_ops */
     bool active;             /* takes part in the rounds */
+    bool paused;             /* disabled, and not stopped */
     bool pushed;             /* something is to be published */
 };
 
@@ -69,9 +71,15 @@ int vh_squeue_start(struct vh_squeue *q);
 /** vh_squeue_stop() - finish its requests, keep the base, forget the ring */
 void vh_squeue_stop(struct vh_squeue *q);
 
-/** vh_squeue_suspend() - the same, but those not begun are left in the in-flight
- * buffer, if there is one; then wait for the next SET_VRING_KICK */
+/** vh_squeue_suspend() - the same, but what can be called back is left in the
+ * in-flight buffer, if there is one; then wait for the next SET_VRING_KICK */
 void vh_squeue_suspend(struct vh_squeue *q);
+
+/** vh_squeue_disable() - take no more; vh_squeue_start() goes on when enabled
+ *
+ * Without an in-flight buffer a stop.  With one nobody waits: whoever wants the
+ * queue back says whether what is under way is to be finished. */
+void vh_squeue_disable(struct vh_squeue *q);
 
 /** vh_squeue_reset() - stop, close its fds, forget everything */
 void vh_squeue_reset(struct vh_squeue *q);
@@ -125,6 +133,9 @@ void vh_squeue_touched(struct vh_squeue *q, uint16_t id);
 
 /** vh_squeue_complete() - a device gives a buffer back */
 void vh_squeue_complete(struct vh_squeue *q, uint16_t id, uint32_t len);
+
+/** vh_squeue_leave() - a device has let go of a buffer */
+void vh_squeue_leave(struct vh_squeue *q);
 
 /** vh_squeue_publish() - show what was given back, and call if wanted */
 void vh_squeue_publish(struct vh_squeue *q);
