@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # run.sh SECONDS [TARGET…] - let libFuzzer attack what strangers may reach, so
 # long each, FUZZ_JOBS (2) at a time.  Speaks TAP, and tells the executions.
-# run.sh keep [TARGET…] - take what was found so far into corpus/: the smallest
-# inputs that between them reach all that was reached, KEEP_KIB (48) and 300 files of each
-# at most.
+# run.sh keep [TARGET…] - take what was found so far into corpus/: of the inputs
+# that between them reach all that was reached every so manieth by size, so that
+# they are some 200 of each, and KEEP_KIB (48) at most.
 #
 # The build is in FUZZ_BUILD (build-fuzz); what was found stays in its found/,
 # and a run goes on from there and from corpus/.  An input that breaks
@@ -63,7 +63,8 @@ keep() { # target
     while read -r n f; do
         [ $((left -= n)) -ge 0 ] || break
         mv "$all/$f" "tests/fuzz/corpus/$t/"
-    done < <(cd "$all" && stat -c '%s %n' -- * | sort -n | head -300)
+    done < <(cd "$all" && stat -c '%s %n' -- * | sort -n |
+        awk -v step=$(($(ls "$all" | wc -l) / 200 + 1)) 'NR % step == 0')
     rm -rf "$all"
     echo "$t: $(ls "tests/fuzz/corpus/$t" | wc -l) inputs"
 }
