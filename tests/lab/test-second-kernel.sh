@@ -11,7 +11,7 @@ programs=()
 for s in "${suites[@]}"; do
     programs+=("tests/$s")
 done
-options=(-s 2)
+options=(-s 2 -t 220)
 . "$(dirname "$0")/lib.sh"
 
 suite "${suites[@]##*/}"
