@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The entropy driver on a device that gives a little, nothing, or too much. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "check.h"
@@ -11,8 +12,8 @@
 #define RNG 4
 
 struct source {
-    unsigned next;
-    uint32_t most; /* of a buffer */
+    atomic_uint next;
+    atomic_uint most; /* of a buffer */
 };
 
 static uint32_t on_buffer(struct scripted *s, const struct scripted_buffer *b)
@@ -29,10 +30,11 @@ static uint32_t on_buffer(struct scripted *s, const struct scripted_buffer *b)
     return n;
 }
 
-static struct vhost_rng *open_rng(struct scripted *s, unsigned layout)
+static struct vhost_rng *open_rng(struct scripted *s, unsigned layout,
+                                  unsigned request_ms)
 {
     struct vhost_driver_options options = { .size = sizeof(options),
-                                            .request_ms = 500,
+                                            .request_ms = request_ms,
                                             .layout = layout };
     struct vhost_error *error = NULL;
     struct vhost_rng *rng = vhost_rng_open(scripted_uri(s), &options, &error);
@@ -52,7 +54,7 @@ static void test_reads_all_that_is_asked_for(void **state)
     (void)state;
     for (unsigned l = VHOST_LAYOUT_AUTO; l <= VHOST_LAYOUT_PACKED_IN_ORDER;
          l++) {
-        struct vhost_rng *rng = open_rng(s, l);
+        struct vhost_rng *rng = open_rng(s, l, 0);
         unsigned from = source.next;
 
         assert_int_equal(vhost_rng_read(rng, data, sizeof(data), NULL), 0);
@@ -68,7 +70,8 @@ static int read_once(uint32_t most, uint32_t claim)
 {
     struct source source = { .most = most };
     struct scripted *s = scripted_up(RNG, 1, on_buffer, &source);
-    struct vhost_rng *rng = open_rng(s, VHOST_LAYOUT_AUTO);
+    struct vhost_rng *rng =
+        open_rng(s, VHOST_LAYOUT_AUTO, most == SCRIPTED_HOLD ? 100 : 0);
     struct vhost_error *error = NULL;
     uint8_t data[100];
     int r;

@@ -2,6 +2,7 @@
 /* The SCSI driver on a small target: unit 0 and unit 300 of target 1. */
 #include <endian.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,12 +19,12 @@
 
 struct target {
     uint8_t disk[BLOCK * BLOCKS];
-    unsigned attentions; /* how often it will say that it is new */
-    uint8_t response;
-    uint32_t resid;
-    uint32_t sense_len;
-    uint32_t block_size;
-    uint32_t luns; /* bytes of them that it tells */
+    atomic_uint attentions; /* how often it will say that it is new */
+    atomic_uchar response;
+    atomic_uint resid;
+    atomic_uint sense_len;
+    atomic_uint block_size;
+    atomic_uint luns; /* bytes of them that it tells */
 };
 
 static uint64_t be(const uint8_t *from, unsigned n)
