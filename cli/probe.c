@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <vhost/memory.h>
 #include <vhost/names.h>
 #include <vhost/user.h>
+#include <vhost/vdpa.h>
 #include <vhost/vhost.h>
 
 #include "cli.h"
@@ -29,6 +31,7 @@ struct probe {
     const char *uri;
     uint32_t device_id; /* 0: none */
     struct vhost_user *user;
+    struct vhost_vdpa *vdpa; /* one of both */
     struct vhost_memory_map *map;
     struct vhost_virtqueue vqs[1];
     struct vhost_dev dev;
@@ -113,7 +116,14 @@ static int init_device(struct probe *p, struct vhost_error **errp)
     if (strncmp(p->uri, "kernel:", 7) == 0) {
         type = VHOST_BACKEND_TYPE_KERNEL;
     } else if (strncmp(p->uri, "vdpa:", 5) == 0) {
+        const struct vhost_vdpa_options v = { .size = sizeof(v),
+                                              .path = o.path };
+
         type = VHOST_BACKEND_TYPE_VDPA;
+        p->vdpa = vhost_vdpa_new(&v, errp);
+        if (!p->vdpa) {
+            return -1;
+        }
     } else {
         p->user = vhost_user_new(&o, errp);
         if (!p->user) {
@@ -130,7 +140,21 @@ static int init_device(struct probe *p, struct vhost_error **errp)
         .nvqs = 1,
         .vq_index_end = 1,
     };
-    return vhost_dev_init(&p->dev, p->user, type, 0, errp);
+    return vhost_dev_init(&p->dev,
+                          p->vdpa ? (void *)p->vdpa : (void *)p->user, type, 0,
+                          errp);
+}
+
+/* Of a vDPA device: what both kinds have. */
+static void get_vdpa_info(struct probe *p)
+{
+    struct vhost_vdpa_info info;
+
+    vhost_vdpa_get_info(p->vdpa, &info);
+    memcpy(p->info.features, info.features, sizeof(info.features));
+    p->info.max_queues = info.queues;
+    p->info.max_mem_slots = INT_MAX;
+    p->device_id = info.device_id;
 }
 
 static int read_config(struct probe *p, struct vhost_error **errp)
@@ -183,7 +207,11 @@ static int probe_device(struct probe *p, struct vhost_error **errp)
     if (r < 0) {
         return r;
     }
-    vhost_user_get_info(p->user, &p->info);
+    if (p->vdpa) {
+        get_vdpa_info(p);
+    } else {
+        vhost_user_get_info(p->user, &p->info);
+    }
     p->has_state = vhost_supports_device_state(&p->dev);
     r = read_status(p, errp);
     return r < 0 ? r : read_config(p, errp);
@@ -193,6 +221,7 @@ static void probe_close(struct probe *p)
 {
     vhost_dev_cleanup(&p->dev);
     vhost_user_free(p->user);
+    vhost_vdpa_free(p->vdpa);
     vhost_memory_map_free(p->map);
 }
 
@@ -327,8 +356,8 @@ int probe_main(int argc, char **argv)
 
     argp_parse(&argp, argc, argv, 0, NULL, &p);
     r = probe_device(&p, &err);
-    if (r < 0 && err && strncmp(p.uri, "user:", 5) != 0) {
-        /* Only vhost-user knows how the device was called. */
+    if (r < 0 && err && strncmp(p.uri, "kernel:", 7) == 0) {
+        /* It does not know how the device was called. */
         out_error("%s: %s", p.uri, vhost_error_message(err));
         vhost_error_free(err);
     } else if (r < 0) {

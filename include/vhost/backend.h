@@ -127,6 +127,8 @@ typedef enum VhostDeviceStatePhase {
  *     dev->mem_sections[i], where the files are.  Returns once the back end
  *     has let go of what is not in it any more, unless dev is being started:
  *     then it may be posted.  Required.
+ * @vhost_keeps_memory: true while it has memory though it is stopped: then it
+ *     is told of changes too.  NULL: false.
  * @vhost_set_log_base: where dirty pages are marked: @base is the mapping,
  *     @log holds the file; both live until another log is settled, or the
  *     queues are stopped.  May be posted.  NULL: no dirty log.
@@ -237,6 +239,7 @@ typedef struct VhostOps {
     int (*vhost_get_device_id)(struct vhost_dev *dev, uint32_t *dev_id);
 
     int (*vhost_set_mem_table)(struct vhost_dev *dev, struct vhost_memory *mem);
+    bool (*vhost_keeps_memory)(struct vhost_dev *dev);
     int (*vhost_set_log_base)(struct vhost_dev *dev, uint64_t base,
                               struct vhost_log *log);
     bool (*vhost_requires_shm_log)(struct vhost_dev *dev);
@@ -323,11 +326,14 @@ typedef struct VhostOps {
     int (*vhost_crypto_close_session)(struct vhost_dev *dev,
                                       uint64_t session_id);
 
-    void (*reserved[16])(void);
+    void (*reserved[15])(void);
 } VhostOps;
 
 /** A back end in another process, over the vhost-user protocol. */
 extern const VhostOps user_ops;
+
+/** A vDPA device, by way of the kernel's vhost-vdpa. */
+extern const VhostOps vdpa_ops;
 
 #pragma GCC visibility pop
 

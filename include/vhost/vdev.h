@@ -21,6 +21,7 @@ extern "C" {
 
 struct vhost_dev;
 struct vhost_iommu_ops;
+struct vhost_notifier;
 struct vhost_vdev;
 
 /** Where the base that a stopped queue reports comes from. */
@@ -123,6 +124,10 @@ struct vhost_vdev_ops {
  * @device_iotlb: see vhost_toggle_device_iotlb()
  * @iommu: translates for a device behind an IOMMU; NULL: it is behind none.
  *     Lent while the device is started; see iommu.h
+ * @config_notifier: the guest's interrupt for changes of the configuration,
+ *     for back ends that raise it themselves (vDPA); NULL: changes are told by
+ *     the configuration notifier, see vhost_dev_set_config_notifier().  Lent
+ *     while the device is started
  * @dev: out: the device that runs it, while it is started
  */
 struct vhost_vdev {
@@ -136,7 +141,8 @@ struct vhost_vdev {
     bool device_iotlb;
     const struct vhost_iommu_ops *iommu;
     struct vhost_dev *dev;
-    uint64_t reserved[4];
+    struct vhost_notifier *config_notifier;
+    uint64_t reserved[3];
 };
 
 #pragma GCC visibility pop

@@ -34,6 +34,7 @@
 #include <vhost/stream.h>
 #include <vhost/user.h>
 #include <vhost/vdev.h>
+#include <vhost/vdpa.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -181,8 +182,8 @@ struct vhost_dev {
 /**
  * vhost_dev_init() - take up a back end
  * @hdev: zeroed but for vqs, nvqs, vq_index, map and what else is marked "in"
- * @opaque: for VHOST_BACKEND_TYPE_USER a struct vhost_user, lent until
- *     vhost_dev_cleanup()
+ * @opaque: for VHOST_BACKEND_TYPE_USER a struct vhost_user, for _VDPA a struct
+ *     vhost_vdpa; lent until vhost_dev_cleanup()
  * @backend_type: which kind; those that this build lacks fail with -ENOTSUP.
  *     VHOST_BACKEND_TYPE_NONE takes hdev->vhost_ops as set by the caller: a
  *     back end of the caller's own
@@ -311,7 +312,7 @@ int vhost_dev_dispatch(struct vhost_dev *hdev);
  *
  * Return: 0; -ENOSYS if the back end has no configuration space; -EREMOTEIO if
  * it refuses; -EPROTO if it answers with another length; -EINVAL for 0 bytes,
- * -E2BIG for more than 256.
+ * -E2BIG for more than a vDPA device has, or 256 of a vhost-user back end.
  */
 int vhost_dev_get_config(struct vhost_dev *hdev, uint8_t *config,
                          uint32_t config_len, struct vhost_error **errp);
@@ -321,7 +322,7 @@ int vhost_dev_get_config(struct vhost_dev *hdev, uint8_t *config,
  * @dev: an initialised device
  * @data: @size bytes
  * @offset: where to
- * @size: how many, not 0; up to byte 256 of the space
+ * @size: how many, not 0
  * @flags: a VhostSetConfigType
  *
  * Return: as vhost_dev_get_config(), with words in vhost_dev_get_error().
@@ -365,6 +366,32 @@ bool vhost_virtqueue_pending(struct vhost_dev *hdev, int n);
  */
 int vhost_virtqueue_mask(struct vhost_dev *hdev, struct vhost_vdev *vdev, int n,
                          bool mask);
+
+/**
+ * vhost_config_mask() - keep the configuration interrupt, or let it through
+ * @hdev: a device
+ * @vdev: the virtio device
+ * @mask: true: keep it in masked_config_notifier of
+ *     vqs[VHOST_QUEUE_NUM_CONFIG_INR]
+ *
+ * What is asked of a device that is not started holds from its next start on.
+ * Nothing happens with a back end that has no such interrupt: only vDPA has.
+ * Any thread.
+ *
+ * Return: 0, or a negative errno.
+ */
+int vhost_config_mask(struct vhost_dev *hdev, struct vhost_vdev *vdev,
+                      bool mask);
+
+/**
+ * vhost_config_pending() - did the configuration change while masked?
+ * @hdev: a device
+ *
+ * Ask after unmasking, else a change may be missed.  Any thread.
+ *
+ * Return: true if it did; it is forgotten by asking.
+ */
+bool vhost_config_pending(struct vhost_dev *hdev);
 
 /**
  * vhost_virtqueue_start() - hand one queue to the back end

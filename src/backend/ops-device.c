@@ -161,3 +161,36 @@ int vh_be_set_inflight_fd(struct vhost_dev *dev,
                             ops->vhost_set_inflight_fd(dev, inflight))
                : 0;
 }
+
+bool vh_be_keeps_memory(struct vhost_dev *dev)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_keeps_memory && ops->vhost_keeps_memory(dev);
+}
+
+/* Nothing is asked of it: so there are no words for its absence. */
+int vh_be_get_device_id(struct vhost_dev *dev, uint32_t *id)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_get_device_id
+               ? vh_be_done(dev, "GET_DEVICE_ID",
+                            ops->vhost_get_device_id(dev, id))
+               : -ENOSYS;
+}
+
+bool vh_be_has_config_call(const struct vhost_dev *dev)
+{
+    return dev->vhost_ops->vhost_set_config_call != NULL;
+}
+
+int vh_be_set_config_call(struct vhost_dev *dev, int fd)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_set_config_call
+               ? vh_be_done(dev, "SET_CONFIG_CALL",
+                            ops->vhost_set_config_call(dev, fd))
+               : 0;
+}

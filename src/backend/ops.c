@@ -56,7 +56,14 @@ int vh_be_absent(struct vhost_dev *dev, int code, const char *operation)
 
 const VhostOps *vh_be_ops(VhostBackendType type)
 {
-    return type == VHOST_BACKEND_TYPE_USER ? &user_ops : NULL;
+    switch (type) {
+    case VHOST_BACKEND_TYPE_USER:
+        return &user_ops;
+    case VHOST_BACKEND_TYPE_VDPA:
+        return &vdpa_ops;
+    default:
+        return NULL;
+    }
 }
 
 int vh_be_take_error(struct vhost_dev *dev, struct vhost_error **from)

@@ -71,6 +71,7 @@ int vh_be_set_log_base(struct vhost_dev *dev, uint64_t base,
                        struct vhost_log *log);
 
 int vh_be_set_mem_table(struct vhost_dev *dev, struct vhost_memory *mem);
+bool vh_be_keeps_memory(struct vhost_dev *dev);
 
 int vh_be_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,
                       struct vhost_virtqueue *vq);
@@ -119,6 +120,9 @@ int vh_be_check_device_state(struct vhost_dev *dev);
 int vh_be_reset_device(struct vhost_dev *dev);
 int vh_be_migration_done(struct vhost_dev *dev, const uint8_t *mac);
 int vh_be_net_set_mtu(struct vhost_dev *dev, uint16_t mtu);
+int vh_be_get_device_id(struct vhost_dev *dev, uint32_t *id); /* -ENOSYS */
+bool vh_be_has_config_call(const struct vhost_dev *dev);
+int vh_be_set_config_call(struct vhost_dev *dev, int fd);
 int vh_be_get_status(struct vhost_dev *dev, uint8_t *status);
 int vh_be_crypto_create_session(struct vhost_dev *dev, void *session,
                                 uint32_t size);

@@ -41,6 +41,8 @@ struct vhost_dev_priv {
     struct vh_reconnect reconnect;
     bool renewing; /* lost, but being taken up again */
     unsigned n_stopping; /* queues that are asked where they stand */
+    bool config_up;     /* the back end has an fd for changes */
+    bool config_masked; /* see vhost_config_mask() */
     pthread_mutex_t masking; /* vq->masked is what the back end was told */
     pthread_mutex_t calling; /* a call in band goes where masked says */
     pthread_mutex_t sharing; /* see share.h */
@@ -126,6 +128,12 @@ void vh_core_kick_down(struct vhost_dev *dev, int fd);
 
 /** vh_core_kick() - queue @i was kicked: tell the back end */
 int vh_core_kick(struct vhost_dev *dev, unsigned i);
+
+/* config.c */
+
+/** vh_core_config_up() - the back end starts to tell of changes */
+int vh_core_config_up(struct vhost_dev *dev);
+void vh_core_config_down(struct vhost_dev *dev);
 
 /* memory.c */
 

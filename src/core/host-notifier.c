@@ -46,6 +46,10 @@ static int map(int fd, uint64_t offset, uint64_t size, void **pagep)
     page =
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
     if (page == MAP_FAILED) {
+        /* A vDPA device has doorbells to write to, and none to read. */
+        page = mmap(NULL, size, PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+    }
+    if (page == MAP_FAILED) {
         return -errno;
     }
     *pagep = page;

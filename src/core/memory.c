@@ -5,7 +5,8 @@
  * From the map's sections comes the table of this back end; a change that
  * leaves the table as it was ends here.  A device that is not started only
  * keeps the table for its next start: the rings of its back end are stopped,
- * and a stopped back end touches no memory.  If it can't, it does not start
+ * and a stopped back end touches no memory; but one that holds memory all the
+ * same is told at once.  If it can't, it does not start
  * before a later change fits.  A started one sends it, and returns when the
  * back end has let go of what is gone.
  *
@@ -268,7 +269,7 @@ static int commit_table(struct vhost_dev *dev, struct table *next, bool later,
         dev->priv->memory = 0;
         return 0;
     }
-    if (dev->started) {
+    if (dev->started || vh_be_keeps_memory(dev)) {
         r = check_rings(dev, next, errp);
     }
     dev->priv->memory = r;

@@ -183,6 +183,18 @@ static void device_down(struct vhost_dev *dev, bool vrings)
     }
 }
 
+static int config_up(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    return vh_core_config_up(dev);
+}
+
+static void config_down(struct vhost_dev *dev, bool vrings)
+{
+    (void)vrings;
+    vh_core_config_down(dev);
+}
+
 static int settled_up(struct vhost_dev *dev, bool vrings)
 {
     (void)vrings;
@@ -217,6 +229,7 @@ static const struct rung {
     { "vring enable", enable_up,   enable_down,   NULL,            true  },
     { "device start", device_up,   device_down,   NULL,            false },
     { "IOTLB primed", primed_up,   primed_down,   NULL,            false },
+    { "config fd",    config_up,   config_down,   NULL,            false },
     { "settled",      settled_up,  settled_down,  NULL,            false },
     /* clang-format on */
 };

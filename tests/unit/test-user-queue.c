@@ -488,7 +488,10 @@ static void test_reads_and_writes_the_configuration(void **state)
     assert_int_equal(vh_be_set_config(&rig.dev, config, 32, 1, 1), 0);
     assert_int_equal(rig_round_trips(&rig), 5);
     assert_int_equal(vh_be_set_config(&rig.dev, config, 0, 257, 0), -E2BIG);
-    assert_non_null(strstr(rig_words(&rig), "257 bytes, a message takes 256"));
+    assert_int_equal(vh_be_set_config(&rig.dev, config, 1, 256, 0), -E2BIG);
+    assert_int_equal(vh_be_set_config(&rig.dev, config, UINT32_MAX, 2, 0),
+                     -E2BIG);
+    assert_non_null(strstr(rig_words(&rig), "257 bytes at 0"));
     rig_down(&rig);
 
     entry = peer_find(&rig.peer, VH_GET_CONFIG, 0);

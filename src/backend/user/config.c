@@ -19,7 +19,7 @@
 #define CONFIG_HEADER 12u /* offset, size, flags */
 
 static int check(const struct vhost_user *user, const char *operation,
-                 uint32_t size, struct vhost_error **errp)
+                 uint32_t offset, uint32_t size, struct vhost_error **errp)
 {
     if (!vh_user_has(user, VH_PF_CONFIG)) {
         return vh_error(errp, -ENOSYS, operation, VH_NO_QUEUE,
@@ -31,10 +31,11 @@ static int check(const struct vhost_user *user, const char *operation,
         return vh_error(errp, -EINVAL, operation, VH_NO_QUEUE,
                         "%s: %s of 0 bytes", user->name, operation);
     }
-    if (size > VH_CONFIG_MAX) {
+    if (size > VH_CONFIG_MAX || offset > VH_CONFIG_MAX - size) {
         return vh_error(errp, -E2BIG, operation, VH_NO_QUEUE,
-                        "%s: %s of %" PRIu32 " bytes, a message takes %d",
-                        user->name, operation, size, VH_CONFIG_MAX);
+                        "%s: %s of %" PRIu32 " bytes at %" PRIu32
+                        ": the configuration ends at %d",
+                        user->name, operation, size, offset, VH_CONFIG_MAX);
     }
     return 0;
 }
@@ -79,7 +80,7 @@ static int get_config(struct vhost_user *user, uint8_t *config, uint32_t len,
 {
     struct vh_msg reply;
     struct vh_msg msg;
-    int r = check(user, "GET_CONFIG", len, errp);
+    int r = check(user, "GET_CONFIG", 0, len, errp);
 
     if (r < 0) {
         return r;
@@ -118,7 +119,7 @@ int vh_user_set_config(struct vhost_dev *dev, const uint8_t *data,
     if (r < 0) {
         return r;
     }
-    r = check(user, "SET_CONFIG", size, &err);
+    r = check(user, "SET_CONFIG", offset, size, &err);
     if (r == 0) {
         init_config(&msg, VH_SET_CONFIG, offset, size, flags);
         memcpy(msg.payload.config.data, data, size);

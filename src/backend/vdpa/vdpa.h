@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The vDPA back end, inside view.
+ *
+ *   vdpa.c     the object, the table vdpa_ops, what the device is
+ *   status.c   reset, the status handshake, start and stop
+ *   queue.c    what a queue is told: the one place that chooses it
+ *   map.c      which memory the device reaches, in messages
+ *   iotlb.c    the same behind an IOMMU
+ *   group.c    groups of queues, and their address spaces
+ *   config.c   configuration space
+ *   entries.h  what of these vdpa_ops has
+ *
+ * Nothing is ever posted: every call is answered when it returns.
+ */
+#ifndef VH_BACKEND_VDPA_VDPA_H
+#define VH_BACKEND_VDPA_VDPA_H
+
+#include <pthread.h>
+
+#include <vhost/vdpa.h>
+#include <vhost/vhost.h>
+
+#include "backend/sys.h"
+#include "backend/vdpa/uapi.h"
+
+/* Virtio device status bits. */
+#define VH_VDPA_ACKNOWLEDGE 1u
+#define VH_VDPA_DRIVER 2u
+#define VH_VDPA_DRIVER_OK 4u
+#define VH_VDPA_FEATURES_OK 8u
+
+struct vh_vdpa_range { /* behind an IOMMU: one that the device knows */
+    uint64_t iova;
+    uint64_t last;
+    uint64_t uaddr;
+    uint8_t perm;
+};
+
+/** struct vhost_vdpa - a vDPA device
+ * @sys, @sys_ctx: the kernel
+ * @path: of the node; NULL if it was given as an fd
+ * @name: "vdpa:PATH", for messages
+ * @given_fd: the node that was given, until it is used; or -1
+ * @fd: the node, while a device uses it; or -1
+ * @dev: the device that uses it; NULL: none does
+ * @info: what there is to know; counters are counted with atomics
+ * @status: as last read back
+ * @suspended: it stands still, and tells where
+ * @doorbells: the owner has been offered its pages
+ * @iommu: what it reaches are translations of an IOMMU, not guest memory
+ * @asids: of each group, as wanted at the next start
+ * @lock: of what follows: what it reaches
+ * @foreign: something is mapped in another address space than 0
+ * @mapped, @n_mapped: guest memory that it reaches
+ * @ranges, @n_ranges, @room: behind an IOMMU: sorted, without overlap
+ */
+struct vhost_vdpa {
+    const struct vh_sys *sys;
+    void *sys_ctx;
+    char *path;
+    char *name;
+    int given_fd;
+    int fd;
+    struct vhost_dev *dev;
+    struct vhost_vdpa_info info;
+    uint8_t status;
+    bool suspended;
+    bool doorbells;
+    bool iommu;
+    uint32_t *asids;
+    pthread_mutex_t lock;
+    bool foreign;
+    struct vhost_memory_section *mapped;
+    size_t n_mapped;
+    struct vh_vdpa_range *ranges;
+    size_t n_ranges;
+    size_t room;
+};
+
+static inline bool vh_vdpa_has(const struct vhost_vdpa *vdpa, uint64_t feature)
+{
+    return (vdpa->info.acked_backend_features & feature) != 0;
+}
+
+/** vh_vdpa_new() - as vhost_vdpa_new(), on a kernel of the caller's own
+ * @path: copied; NULL: @fd is given instead */
+struct vhost_vdpa *vh_vdpa_new(const struct vh_sys *sys, void *sys_ctx,
+                               const char *path, int fd,
+                               struct vhost_error **errp);
+
+/** vh_vdpa_ioctl() - counted; 0 or more, or a negative errno without words */
+int vh_vdpa_ioctl(struct vhost_vdpa *vdpa, unsigned long request, void *arg);
+
+/** vh_vdpa_call() - the same, with words in dev->error */
+int vh_vdpa_call(struct vhost_vdpa *vdpa, const char *operation, int queue,
+                 unsigned long request, void *arg);
+
+/* status.c */
+int vh_vdpa_begin(struct vhost_vdpa *vdpa); /* reset, ACKNOWLEDGE, DRIVER */
+int vh_vdpa_set_features(struct vhost_dev *dev, uint64_t features);
+int vh_vdpa_dev_start(struct vhost_dev *dev, bool started);
+void vh_vdpa_reset_status(struct vhost_dev *dev);
+int vh_vdpa_reset_device(struct vhost_dev *dev);
+int vh_vdpa_get_status(struct vhost_dev *dev, uint8_t *status);
+
+/* queue.c */
+void vh_vdpa_doorbells_up(struct vhost_vdpa *vdpa);
+
+/* map.c */
+
+/** vh_vdpa_send() - one message; @iotlb->type says which
+ * Return: 0 or a negative errno, without words. */
+int vh_vdpa_send(struct vhost_vdpa *vdpa, uint32_t asid,
+                 const struct vhost_iotlb_msg *iotlb);
+/** vh_vdpa_batch() - begin or end one; 0 where there are none */
+int vh_vdpa_batch(struct vhost_vdpa *vdpa, bool begin);
+/** vh_vdpa_forget() - nothing of address space @asid is mapped any more */
+int vh_vdpa_forget(struct vhost_vdpa *vdpa, uint32_t asid);
+/** vh_vdpa_check_range() - can the device reach it?  -ERANGE, with words */
+int vh_vdpa_check_range(struct vhost_vdpa *vdpa, uint64_t iova, uint64_t size);
+int vh_vdpa_map_failed(struct vhost_vdpa *vdpa, int r, uint64_t iova,
+                       uint64_t size);
+int vh_vdpa_set_mem_table(struct vhost_dev *dev, struct vhost_memory *mem);
+bool vh_vdpa_keeps_memory(struct vhost_dev *dev);
+/** vh_vdpa_after_reset() - what the device reached, it does not any more */
+int vh_vdpa_after_reset(struct vhost_vdpa *vdpa);
+void vh_vdpa_maps_free(struct vhost_vdpa *vdpa);
+
+/* iotlb.c */
+int vh_vdpa_send_iotlb(struct vhost_dev *dev, struct vhost_iotlb_msg *msg);
+
+/* group.c */
+int vh_vdpa_groups_init(struct vhost_vdpa *vdpa);
+int vh_vdpa_groups_start(struct vhost_vdpa *vdpa);
+
+#endif
