@@ -17,9 +17,8 @@
 
 bool vh_user_requires_shm_log(struct vhost_dev *dev)
 {
-    const struct vhost_user *user = dev->opaque;
-
-    return vh_user_has(user, VH_PF_LOG_SHMFD);
+    /* Of one that is gone: what it could, its successor can. */
+    return dev->protocol_features & VH_PF(LOG_SHMFD);
 }
 
 static int answered(struct vhost_user *user, int result,
