@@ -269,7 +269,7 @@ static int commit_table(struct vhost_dev *dev, struct table *next, bool later,
         dev->priv->memory = 0;
         return 0;
     }
-    if (dev->started || vh_be_keeps_memory(dev)) {
+    if (dev->started) {
         r = check_rings(dev, next, errp);
     }
     dev->priv->memory = r;
@@ -279,7 +279,7 @@ static int commit_table(struct vhost_dev *dev, struct table *next, bool later,
         return r;
     }
     adopt(dev, next);
-    if (dev->started && vh_core_talks(dev)) {
+    if ((dev->started || vh_be_keeps_memory(dev)) && vh_core_talks(dev)) {
         r = later && !dev->priv->op.move ? deliver_later(dev, &old, errp)
                                          : deliver(dev, errp);
     }
