@@ -14,8 +14,9 @@
  * what it reaches is pinned: the kernel counts it against RLIMIT_MEMLOCK.
  *
  * Behind an IOMMU (see iommu.h) it reaches only what it has been told of,
- * since it can't ask: the owner's replay tells what there is when the device
- * starts, and vhost_device_iotlb_miss() what the guest maps later.
+ * since it can't ask.  The start tells the translations in which the areas of
+ * its rings begin; all others are for the owner to tell, each by
+ * vhost_device_iotlb_miss(), before the driver uses them.
  *
  * Threads: as the device that uses it.
  */
