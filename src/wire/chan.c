@@ -42,6 +42,7 @@ struct vh_chan {
     struct vh_due_list due;
     bool waiting; /* inside vh_chan_wait() */
     bool trying;  /* between two vh_chan_try_wait() */
+    bool full;    /* the socket, when it was last written to */
     int side_fd;  /* to read as well; -1: none */
     vh_chan_side_fn *side;
     void *side_arg;
@@ -218,9 +219,12 @@ static int receive_due(struct vh_chan *chan)
  */
 static int send_queued(struct vh_chan *chan)
 {
-    int r = vh_sock_send(chan->sock);
+    /* Who does not wait is not to be held by many messages either. */
+    int r = chan->trying ? vh_sock_send_some(chan->sock)
+                         : vh_sock_send(chan->sock);
 
     if (r >= 0) {
+        chan->full = r > 0;
         return 0;
     }
     if (r == -ECONNRESET) {
@@ -473,7 +477,10 @@ unsigned vh_chan_left_ms(const struct vh_chan *chan)
 {
     int left = vh_deadline_left_ms(chan->deadline);
 
-    if (left < 0 || vh_sock_wants_send(chan->sock)) {
+    if (vh_sock_wants_send(chan->sock)) {
+        return chan->full ? UNSENT_MS : 0;
+    }
+    if (left < 0) {
         return UNSENT_MS;
     }
     return (unsigned)left;

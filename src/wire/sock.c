@@ -321,6 +321,13 @@ bool vh_sock_wants_send(const struct vh_sock *sock)
     return sock->tx.start < sock->tx.end;
 }
 
+int vh_sock_send_some(struct vh_sock *sock)
+{
+    int r = vh_sock_wants_send(sock) ? send_once(sock) : 1;
+
+    return r < 0 ? r : r == 0;
+}
+
 int vh_sock_send(struct vh_sock *sock)
 {
     while (vh_sock_wants_send(sock)) {

@@ -64,6 +64,10 @@ int vh_sock_queue_flags(struct vh_sock *sock, const struct vh_msg *msg,
  */
 int vh_sock_send(struct vh_sock *sock);
 
+/** vh_sock_send_some() - no more than one system call sends; as vh_sock_send(),
+ * but that 0 does not say that it was all */
+int vh_sock_send_some(struct vh_sock *sock);
+
 /** vh_sock_wants_send() - is something left to send? */
 bool vh_sock_wants_send(const struct vh_sock *sock);
 

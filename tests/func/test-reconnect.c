@@ -3,7 +3,7 @@
  * A disk whose back end is killed under verified writes, again and again: no
  * request is lost, none is corrupted.
  *
- * RECONNECT_KILLS tells how often; 40 for each kind of disk by default.
+ * RECONNECT_KILLS tells how often; 60 for each of four kinds of disk by default.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -296,7 +296,7 @@ static unsigned n_kills(void)
 {
     const char *text = getenv("RECONNECT_KILLS");
 
-    return text ? (unsigned)atoi(text) : 40;
+    return text ? (unsigned)atoi(text) : 60;
 }
 
 static int by_size(const void *a, const void *b)
