@@ -27,26 +27,6 @@
 #define MAX_MS 1000
 #define EAGER_MS 1 /* it was seen to bind, and will listen in a moment */
 
-int vhost_dev_set_reconnect(struct vhost_dev *hdev,
-                            const struct vhost_reconnect *how)
-{
-    struct vh_reconnect *re = &hdev->priv->reconnect;
-
-    vh_core_enter(hdev);
-    if (how && !vh_be_can_reconnect(hdev)) {
-        return vh_be_fail(hdev, -ENOTSUP, "reconnect", VH_NO_QUEUE,
-                          "a back end of this kind does not come back");
-    }
-    re->on = how != NULL;
-    re->given_up = false;
-    if (how) {
-        re->how = *how;
-        re->how.first_ms = how->first_ms ? how->first_ms : FIRST_MS;
-        re->how.max_ms = how->max_ms ? how->max_ms : MAX_MS;
-    }
-    return 0;
-}
-
 static const char *reason(const struct vhost_dev *dev)
 {
     const struct vhost_error *error = vhost_dev_get_error(dev);
@@ -164,6 +144,7 @@ static void look(struct vhost_dev *dev)
     r = vh_be_reconnect(dev, true);
     if (r == 0 || r == -EINPROGRESS) {
         re->phase = VH_RECONNECT_TALKING;
+        unwatch_return(dev); /* another one that comes is to wait */
         r = vh_core_watch_backend(dev);
         if (r < 0) {
             attempt_failed(dev);
@@ -253,6 +234,39 @@ void vh_core_reconnect_break_off(struct vhost_dev *dev)
         vh_core_unwatch_backend(dev);
         try_later(dev);
     }
+}
+
+/* Nobody is told: the owner knows, or does not want to. */
+static void stop_looking(struct vhost_dev *dev)
+{
+    unwatch_return(dev);
+    vh_core_unwatch_backend(dev);
+    dev->priv->renewing = false;
+    dev->priv->reconnect.phase = VH_RECONNECT_OFF;
+}
+
+int vhost_dev_set_reconnect(struct vhost_dev *hdev,
+                            const struct vhost_reconnect *how)
+{
+    struct vh_reconnect *re = &hdev->priv->reconnect;
+
+    vh_core_enter(hdev);
+    if (how && !vh_be_can_reconnect(hdev)) {
+        return vh_be_fail(hdev, -ENOTSUP, "reconnect", VH_NO_QUEUE,
+                          "a back end of this kind does not come back");
+    }
+    if (!how && re->phase != VH_RECONNECT_OFF) {
+        vh_core_reconnect_break_off(hdev);
+        stop_looking(hdev);
+    }
+    re->on = how != NULL;
+    re->given_up = false;
+    if (how) {
+        re->how = *how;
+        re->how.first_ms = how->first_ms ? how->first_ms : FIRST_MS;
+        re->how.max_ms = how->max_ms ? how->max_ms : MAX_MS;
+    }
+    return 0;
 }
 
 void vh_core_reconnect_dispatch(struct vhost_dev *dev)

@@ -234,6 +234,30 @@ static void test_a_device_may_be_stopped_while_nobody_is_there(void **state)
     disk_guest_verify(guest);
 }
 
+/* From then on it is lost for good, and costs its owner's loop nothing. */
+static void test_the_search_may_be_called_off(void **state)
+{
+    struct lost *lost = *state;
+    struct disk_guest *guest = &lost->guest;
+    struct pollfd pfd = { .events = POLLIN };
+
+    disk_guest_begin(guest, 0);
+    disk_guest_kill(guest);
+    attend(guest, 10);
+    assert_int_equal(vhost_dev_set_reconnect(&guest->dev, NULL), 0);
+    serve(guest);
+    pfd.fd = vhost_dev_get_fd(&guest->dev);
+    for (unsigned i = 0; i < 10; i++) { /* what was set to be heard */
+        if (poll(&pfd, 1, 20) > 0) {
+            vhost_dev_dispatch(&guest->dev);
+        }
+    }
+    assert_int_equal(poll(&pfd, 1, 30), 0);
+    assert_int_equal(vhost_dev_dispatch(&guest->dev), -ENOTCONN);
+    assert_int_equal(guest->dev.state, VHOST_DEV_LOST);
+    assert_int_equal(guest->n_resumed, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, up, down)
@@ -244,6 +268,7 @@ int main(void)
         TEST(test_the_dirty_log_may_begin_while_nobody_is_there),
         TEST(test_memory_may_come_while_nobody_is_there),
         TEST(test_a_device_may_be_stopped_while_nobody_is_there),
+        TEST(test_the_search_may_be_called_off),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
