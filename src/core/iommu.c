@@ -131,7 +131,7 @@ int vh_core_iotlb_post(struct vhost_dev *dev, uint64_t iova, bool write)
 
 void *vh_core_iommu_hva(struct vhost_dev *dev, uint64_t iova, uint64_t size)
 {
-    struct vhost_iotlb_msg msg;
+    struct vhost_iotlb_msg msg = { .iova = 0 };
 
     if (translate(dev, iova, false, &msg) < 0 ||
         msg.size - (iova - msg.iova) < size) {

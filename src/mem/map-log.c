@@ -395,7 +395,7 @@ int vhost_log_sync(struct vhost_memory_map *map, vhost_log_sink_fn *sink,
                    void *opaque, struct vhost_error **errp)
 {
     struct vh_dirty_run run = { .sink = sink, .opaque = opaque };
-    struct vh_log_view *view;
+    struct vh_log_view *view = NULL;
     int r = begin_sync(&map->log, &view, errp);
 
     if (r < 0) {
@@ -416,7 +416,7 @@ int vhost_log_sync_bitmap(struct vhost_memory_map *map, uint64_t *bitmap,
 {
     const uint64_t all = UINT64_MAX / VHOST_LOG_PAGE + 1;
     uint64_t begin = gpa / VHOST_LOG_PAGE;
-    struct vh_log_view *view;
+    struct vh_log_view *view = NULL;
     int r;
 
     if (gpa % VHOST_LOG_PAGE != 0 || pages > all - begin) {
