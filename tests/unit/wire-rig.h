@@ -99,38 +99,45 @@ static inline void raw_u64(int sock, uint32_t request, uint32_t flags,
     raw_message(sock, request, flags, &value, sizeof(value), 0);
 }
 
+/* Read once, at most @len bytes; fds that come along are closed, counted. */
+static inline size_t raw_receive_some(int sock, void *bytes, size_t len,
+                                      unsigned *n_fds)
+{
+    union {
+        char buf[CMSG_SPACE(RIG_FDS_MAX * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = { bytes, len };
+    struct msghdr mh = { .msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof(control) };
+    ssize_t n = recvmsg(sock, &mh, 0);
+
+    assert_true(n > 0);
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(&mh); cmsg;
+         cmsg = CMSG_NXTHDR(&mh, cmsg)) {
+        size_t n_here = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+        for (size_t i = 0; i < n_here; i++) {
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
+            close(fd);
+        }
+        *n_fds += (unsigned)n_here;
+    }
+    return (size_t)n;
+}
+
 /* Read exactly @len bytes; how many fds came with them is counted, closed. */
 static inline unsigned raw_receive(int sock, void *bytes, size_t len)
 {
     unsigned n_fds = 0;
-    size_t have = 0;
 
-    while (have < len) {
-        union {
-            char buf[CMSG_SPACE(RIG_FDS_MAX * sizeof(int))];
-            struct cmsghdr align;
-        } control;
-        struct iovec iov = { (char *)bytes + have, len - have };
-        struct msghdr mh = { .msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control) };
-        ssize_t n = recvmsg(sock, &mh, 0);
-
-        assert_true(n > 0);
-        have += (size_t)n;
-        for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(&mh); cmsg;
-             cmsg = CMSG_NXTHDR(&mh, cmsg)) {
-            size_t n_here = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-            for (size_t i = 0; i < n_here; i++) {
-                int fd;
-
-                memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
-                close(fd);
-                n_fds++;
-            }
-        }
+    for (size_t have = 0; have < len;) {
+        have +=
+            raw_receive_some(sock, (char *)bytes + have, len - have, &n_fds);
     }
     return n_fds;
 }
