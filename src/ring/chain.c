@@ -14,13 +14,18 @@
 #include "ring/chain.h"
 #include "util/atomic.h"
 
-/* At most @want bytes, so that no translation can make us count too much. */
+const char vh_chain_unknown[] = "it is not known yet where a buffer is";
+
+/* At most @want bytes, so that no translation can make us count too much.
+ * NULL: *got is 0, or for how many bytes it is not known. */
 static void *find(vh_translate_fn *translate, void *arg, uint64_t gpa,
                   uint64_t want, uint64_t *got)
 {
-    void *hva = translate(arg, gpa, want, got);
+    void *hva;
 
-    if (!hva || *got == 0) {
+    *got = 0;
+    hva = translate(arg, gpa, want, got);
+    if (*got == 0) {
         return NULL;
     }
     if (*got > want) {
@@ -33,30 +38,36 @@ const char *vh_chain_add_scattered(struct vh_chain *chain,
                                    const struct vh_chain_memory *memory,
                                    uint64_t gpa, uint32_t len, bool writable)
 {
+    vh_translate_fn *translate = writable ? memory->writable : memory->piece;
+
     if (gpa > UINT64_MAX - len) {
         return "a piece of a buffer wraps around the address space";
     }
     while (len > 0) {
         unsigned at = (unsigned)chain->n_out + chain->n_in;
         uint64_t got;
-        void *hva = find(memory->piece, memory->arg, gpa, len, &got);
+        void *hva = find(translate, memory->arg, gpa, len, &got);
 
-        if (!hva) {
+        if (got == 0) {
             return "a piece of a buffer lies outside memory";
+        }
+        gpa += got;
+        len -= (uint32_t)got;
+        if (!hva) {
+            chain->unknown = true;
+            continue;
         }
         if (at >= chain->iov_max) {
             return "a buffer has more pieces than the device takes";
         }
         chain->iov[at] = (struct iovec){ hva, (size_t)got };
         *(writable ? &chain->n_in : &chain->n_out) += 1;
-        gpa += got;
-        len -= (uint32_t)got;
     }
     return NULL;
 }
 
-bool vh_chain_copy(const struct vh_chain_memory *memory, void *dst,
-                   uint64_t gpa, size_t len)
+const char *vh_chain_copy(const struct vh_chain_memory *memory, void *dst,
+                          uint64_t gpa, size_t len)
 {
     uint8_t *to = dst;
 
@@ -66,7 +77,8 @@ bool vh_chain_copy(const struct vh_chain_memory *memory, void *dst,
             find(memory->translate, memory->arg, gpa, len, &got);
 
         if (!from) {
-            return false;
+            return got > 0 ? vh_chain_unknown
+                           : "an indirect table outside memory";
         }
         for (uint64_t i = 0; i < got; i++) {
             *to++ = VH_READ_ONCE(from[i]);
@@ -74,5 +86,5 @@ bool vh_chain_copy(const struct vh_chain_memory *memory, void *dst,
         gpa += got;
         len -= (size_t)got;
     }
-    return true;
+    return NULL;
 }

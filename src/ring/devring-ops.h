@@ -13,7 +13,9 @@ struct vh_devring;
 
 /*
  * Guest-physical address to ours.  Gives the address and sets *len to how
- * many of the @want bytes lie there in one piece (at least 1); NULL if none.
+ * many of the @want bytes lie there in one piece (at least 1).  NULL: there is
+ * nothing, and *len is untouched; or it is not known yet what there is, and
+ * *len is set to for how many bytes: then the buffer is to be popped again.
  */
 typedef void *vh_translate_fn(void *arg, uint64_t gpa, uint64_t want,
                               uint64_t *len);
@@ -30,6 +32,8 @@ struct vh_devring_config {
     /* For the pieces of buffers, where these are not to be addresses of ours,
      * and iov_base is none; NULL: as translate, which tables always are. */
     vh_translate_fn *translate_piece;
+    /* The same for those that are to be written to; NULL: as all pieces. */
+    vh_translate_fn *translate_writable;
     bool keep; /* vh_devring_put_back() will be called */
 };
 
@@ -42,6 +46,7 @@ struct vh_chain {
     uint32_t in_len;
     struct iovec *iov; /* caller's array, iov_max long */
     uint16_t iov_max;
+    bool unknown; /* where a piece of it is; for those who follow it */
 };
 
 /* A buffer that a device before this one had popped, and did not push. */

@@ -39,7 +39,8 @@ static inline void vh_devring_free(struct vh_devring *ring)
 /** vh_devring_pop() - the next available buffer
  * @chain: iov and iov_max set; the rest is filled in
  *
- * Return: 1 taken, 0 none, -EPROTO if the ring is (now) broken.  A chain that
+ * Return: 1 taken, 0 none, -EAGAIN if it is not known yet where all of it is,
+ * and the ring is as it was; -EPROTO if the ring is (now) broken.  A chain that
  * needs more than iov_max iovecs breaks it too.  Pieces of no length give no
  * iovec.  What was popped before may still be pushed.
  */
@@ -52,7 +53,8 @@ static inline int vh_devring_pop(struct vh_devring *ring,
 /** vh_devring_again() - pop a buffer that is held, before the first other pop
  *
  * The base counts those that are held as popped: config->base stands behind
- * them.  Return: 0, or -EPROTO if the ring is (now) broken.
+ * them.  Return: 0; -EAGAIN, as of vh_devring_pop(); or -EPROTO if the ring is
+ * (now) broken.
  */
 static inline int vh_devring_again(struct vh_devring *ring,
                                    const struct vh_held *held,

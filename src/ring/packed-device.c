@@ -108,14 +108,14 @@ static int packed_pop(struct vh_devring *ring, struct vh_chain *chain)
 {
     struct packed_devring *p = packed(ring);
     uint64_t word;
+    int r;
 
-    if (!ring->broken) {
-        if (!load_avail(p, &word)) {
-            return 0;
-        }
-        ring->broken = pop_one(p, word, chain);
+    if (!ring->broken && !load_avail(p, &word)) {
+        return 0;
     }
-    return ring->broken ? -EPROTO : 1;
+    r = vh_devring_followed(ring, ring->broken ? ring->broken
+                                               : pop_one(p, word, chain));
+    return r < 0 ? r : 1;
 }
 
 /* Their descriptors may be overwritten by now: so copies are followed, as if
@@ -159,10 +159,9 @@ static const char *follow_copies(struct packed_devring *p,
 static int packed_again(struct vh_devring *ring, const struct vh_held *held,
                         struct vh_chain *chain)
 {
-    if (!ring->broken) {
-        ring->broken = follow_copies(packed(ring), held, chain);
-    }
-    return ring->broken ? -EPROTO : 0;
+    return vh_devring_followed(
+        ring, ring->broken ? ring->broken
+                           : follow_copies(packed(ring), held, chain));
 }
 
 /* One used descriptor, for @n_desc descriptors of the ring. */

@@ -64,9 +64,12 @@ static const char *walk_table(const struct vh_packed_walk *walk, uint64_t addr,
         if (table) {
             word[0] = VH_READ_ONCE(table[2 * i]);
             word[1] = VH_READ_ONCE(table[2 * i + 1]);
-        } else if (!vh_chain_copy(memory, word, addr + i * sizeof(word),
-                                  sizeof(word))) {
-            return "an indirect table outside memory";
+        } else {
+            wrong = vh_chain_copy(memory, word, addr + i * sizeof(word),
+                                  sizeof(word));
+        }
+        if (wrong) {
+            return wrong;
         }
         if (vh_packed_flags(vh_le64(word[1])) & VH_DESC_F_INDIRECT) {
             return "an indirect table inside an indirect table";
@@ -76,7 +79,7 @@ static const char *walk_table(const struct vh_packed_walk *walk, uint64_t addr,
             return wrong;
         }
     }
-    return NULL;
+    return vh_chain_end(chain);
 }
 
 const char *vh_packed_walk_chain(const struct vh_packed_walk *walk, uint32_t at,
@@ -101,7 +104,7 @@ const char *vh_packed_walk_chain(const struct vh_packed_walk *walk, uint32_t at,
         }
         wrong = add_piece(walk, addr, rest, chain);
         if (wrong || !(vh_packed_flags(rest) & VH_DESC_F_NEXT)) {
-            return wrong;
+            return wrong ? wrong : vh_chain_end(chain);
         }
         if (*n_desc == walk->size) {
             return "a chain of descriptors is longer than the ring";

@@ -101,17 +101,17 @@ static void note_out(struct split_devring *s, const struct vh_chain *chain)
 static int split_pop(struct vh_devring *ring, struct vh_chain *chain)
 {
     struct split_devring *s = split(ring);
+    const uint16_t *entry;
+    int r;
 
-    if (!ring->broken && has_avail(s)) {
-        const uint16_t *entry =
-            &s->areas.avail->ring[s->last_avail & s->areas.mask];
-
-        ring->broken = walk(s, vh_le16(VH_READ_ONCE(*entry)), chain);
-    } else if (!ring->broken) {
-        return 0;
+    if (ring->broken || !has_avail(s)) {
+        return ring->broken ? -EPROTO : 0;
     }
-    if (ring->broken) {
-        return -EPROTO;
+    entry = &s->areas.avail->ring[s->last_avail & s->areas.mask];
+    r = vh_devring_followed(ring,
+                            walk(s, vh_le16(VH_READ_ONCE(*entry)), chain));
+    if (r < 0) {
+        return r;
     }
     note_out(s, chain);
     s->last_avail++;
@@ -123,14 +123,13 @@ static int split_again(struct vh_devring *ring, const struct vh_held *held,
 {
     struct split_devring *s = split(ring);
 
-    if (!ring->broken) {
-        ring->broken = walk(s, held->id, chain);
+    int r = vh_devring_followed(
+        ring, ring->broken ? ring->broken : walk(s, held->id, chain));
+
+    if (r == 0) {
+        note_out(s, chain);
     }
-    if (ring->broken) {
-        return -EPROTO;
-    }
-    note_out(s, chain);
-    return 0;
+    return r;
 }
 
 /* The entry at the used index, for @n buffers. */

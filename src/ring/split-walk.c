@@ -25,22 +25,24 @@ struct table {
     bool is_indirect;
 };
 
-static bool load(const struct vh_split_walk *walk, const struct table *table,
-                 uint32_t i, struct vh_desc *desc)
+static const char *load(const struct vh_split_walk *walk,
+                        const struct table *table, uint32_t i,
+                        struct vh_desc *desc)
 {
+    const char *wrong;
     uint64_t word[2];
 
     if (table->desc) {
         *desc = vh_split_desc_load(&table->desc[i]);
-        return true;
+        return NULL;
     }
-    if (!vh_chain_copy(&walk->memory, word,
-                       table->gpa + i * (uint64_t)sizeof(*desc),
-                       sizeof(word))) {
-        return false;
+    wrong = vh_chain_copy(&walk->memory, word,
+                          table->gpa + i * (uint64_t)sizeof(*desc),
+                          sizeof(word));
+    if (!wrong) {
+        *desc = vh_split_desc_decode(word[0], word[1]);
     }
-    *desc = vh_split_desc_decode(word[0], word[1]);
-    return true;
+    return wrong;
 }
 
 /* From a descriptor to the table that it stands for. */
@@ -69,7 +71,7 @@ static const char *enter(const struct vh_split_walk *walk,
     }
     hva = memory->translate(memory->arg, desc->addr, desc->len, &got);
     if (!hva) {
-        return "an indirect table outside memory";
+        return got > 0 ? vh_chain_unknown : "an indirect table outside memory";
     }
     *table = (struct table){
         .gpa = desc->addr,
@@ -99,8 +101,9 @@ const char *vh_split_walk_chain(const struct vh_split_walk *walk, uint16_t head,
         if (left-- == 0) {
             return "a chain of descriptors loops";
         }
-        if (!load(walk, &table, at, &desc)) {
-            return "an indirect table outside memory";
+        wrong = load(walk, &table, at, &desc);
+        if (wrong) {
+            return wrong;
         }
         if (desc.flags & VH_DESC_F_INDIRECT) {
             wrong = enter(walk, &desc, &table);
@@ -115,7 +118,7 @@ const char *vh_split_walk_chain(const struct vh_split_walk *walk, uint16_t head,
             return wrong;
         }
         if (!(desc.flags & (VH_DESC_F_NEXT | VH_DESC_F_INDIRECT))) {
-            return NULL;
+            return vh_chain_end(chain);
         }
     }
 }
