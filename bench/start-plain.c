@@ -2,13 +2,15 @@
 /*
  * The same start without a library, to compare with bench-start:
  *
- *     start-plain SOCKET QUEUES pipelined|waiting
+ *     start-plain SOCKET QUEUES pipelined|enabling|waiting
  *
  * The sequence is that of QEMU's front end: 7 + 2n messages to take up the back
  * end, 3 + 6n to start n queues, each in a sendmsg(2) of its own; "pipelined"
- * waits for replies only, as QEMU does, "waiting" for an acknowledgement of
- * each message.  Prints messages, waits, and the time from connect to running:
- * until an answer says that the back end has seen the last message.
+ * waits for replies only, as QEMU up to 8.1 does, "enabling" also for the
+ * memory and for each queue that is enabled, as later ones do, and "waiting"
+ * for an acknowledgement of each message.  Prints messages, waits, and the time
+ * from connect to running: until an answer says that the back end has seen the
+ * last message.
  */
 #include <err.h>
 #include <stdbool.h>
@@ -59,7 +61,7 @@ struct message {
 } __attribute__((packed));
 
 static int sock;
-static bool waiting;
+static bool waiting, enabling;
 static bool acks; /* REPLY_ACK is in use */
 static unsigned n_messages, n_waits;
 
@@ -91,7 +93,8 @@ static void receive(void)
 static void say(uint32_t request, const uint64_t *payload, unsigned words,
                 int fd, bool replies)
 {
-    bool ack = waiting && acks && !replies;
+    bool late = request == SET_VRING_ENABLE || request == ADD_MEM_REG;
+    bool ack = (waiting || (enabling && late)) && acks && !replies;
     struct message m = { .request = request,
                          .flags = VERSION | (ack ? NEED_REPLY : 0),
                          .size = words * 8 };
@@ -188,9 +191,10 @@ int main(int argc, char **argv)
 
     if (argc != 4 || (n = (unsigned)atoi(argv[2])) < 1 || n > 256 ||
         strlen(argv[1]) >= sizeof(addr.sun_path)) {
-        errx(2, "usage: start-plain SOCKET QUEUES pipelined|waiting");
+        errx(2, "usage: start-plain SOCKET QUEUES pipelined|enabling|waiting");
     }
     waiting = strcmp(argv[3], "waiting") == 0;
+    enabling = strcmp(argv[3], "enabling") == 0;
     if (ram < 0 || ftruncate(ram, (off_t)RAM_SIZE) < 0) {
         err(1, "memfd_create");
     }

@@ -3,8 +3,9 @@
 # start.sh - what it costs to start a device with 1, 16 and 64 queues, from
 # connect to running: messages, round trips, system calls of the control
 # channel.  Back ends: our own and qemu-storage-daemon 10.0.  Then the time of 64
-# queues beside the sequence of QEMU's front end, sent as QEMU does and with a wait
-# for each message (start-plain.c): the three alternate, medians of ROUNDS (21).
+# queues beside the sequence of QEMU's front end, sent as QEMU did up to 8.1, as it
+# does since, and with a wait for each message (start-plain.c): they alternate,
+# medians of ROUNDS (21).
 # And memory that changes, with 509 regions (hotplug.c).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,11 +35,12 @@ time_of() { awk '/^start/ { for (i = 1; i < NF; i++) if ($i == "us") print $(i +
 for s in own qsd; do
     for ((i = 0; i < ${ROUNDS:-21}; i++)); do
         "$build/bench/bench-start" "$w/$s.sock" 64 | time_of >>"$w/$s.ours"
-        for way in pipelined waiting; do
+        for way in pipelined enabling waiting; do
             "$build/bench/bench-start-plain" "$w/$s.sock" 64 $way | time_of >>"$w/$s.$way"
         done
     done
     echo "64 queues at $s: ours $(median <"$w/$s.ours") us, as QEMU sends it" \
-        "$(median <"$w/$s.pipelined") us, waiting for each $(median <"$w/$s.waiting") us"
+        "$(median <"$w/$s.pipelined") us, as QEMU since 8.2" \
+        "$(median <"$w/$s.enabling") us, waiting for each $(median <"$w/$s.waiting") us"
 done
 "$build/bench/bench-hotplug" "$w/own.sock" 509

@@ -33,6 +33,7 @@ static const char *reply_name(unsigned rule)
 {
     static const char *const names[] = {
         [VH_REPLY_NONE] = "none",
+        [VH_REPLY_ACK_COVERED] = "covered",
         [VH_REPLY_ACK_WANTED] = "ack",
         [VH_REPLY_ACK_ALWAYS] = "must-ack",
         [VH_REPLY_OWN] = "own",

@@ -30,6 +30,7 @@ release of QEMU whose specification has the message first.  Tests are under
 
 REPLIES = {
     "none": "ack",
+    "covered": "ack; covered by a later answer",
     "ack": "ack, asked for",
     "must-ack": "ack, required",
     "postcopy": "ack, asked for; in postcopy the same again, with addresses",

@@ -152,6 +152,21 @@ static bool gate_is_open(const struct vhost_server *srv,
     }
 }
 
+/*
+ * A queue without its fds would stand still, and its front end never know why:
+ * to close the connection is the one thing left to say it by.
+ */
+static int refused_unheard(struct vhost_server *srv, const struct vh_msg *msg)
+{
+    const struct vh_msg_row *row = vh_msg_row(VH_FROM_FRONT, msg->request);
+
+    if (!row || row->reply != VH_REPLY_ACK_COVERED) {
+        return 0;
+    }
+    return fault(srv, row->name,
+                 srv->session.why ? srv->session.why : "can't be done");
+}
+
 static int reply_ack(struct vhost_server *srv, const struct vh_msg *msg, int r)
 {
     struct vh_msg ack;
@@ -163,7 +178,7 @@ static int reply_ack(struct vhost_server *srv, const struct vh_msg *msg, int r)
     }
     if (!(msg->flags & VH_MSG_F_NEED_REPLY) ||
         !vh_server_has(srv, VH_PF_REPLY_ACK)) {
-        return 0;
+        return r < 0 ? refused_unheard(srv, msg) : 0;
     }
     vh_msg_init_u64(&ack, msg->request, r < 0 ? (uint64_t)-r : 0);
     return vh_sock_queue_flags(srv->session.sock, &ack, VH_MSG_F_REPLY);

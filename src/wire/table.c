@@ -41,6 +41,7 @@
 /* Replies: rule, payload, fewest and most fds. */
 #define NO VH_REPLY_NONE, NONE, 0, 0
 #define ACK VH_REPLY_ACK_WANTED, NONE, 0, 0
+#define COVERED VH_REPLY_ACK_COVERED, NONE, 0, 0
 #define MUST_ACK VH_REPLY_ACK_ALWAYS, NONE, 0, 0
 #define IF_SHMFD VH_REPLY_IF_LOG_SHMFD, VH_PAYLOAD_U64, 0, 16, 0, 0
 #define OR_TABLE VH_REPLY_IF_POSTCOPY, TABLE, 0, 0
@@ -71,9 +72,9 @@ static const struct vh_msg_row rows[] = {
     { F(SET_VRING_ADDR),          ADDR,       0, 0, ACK,                       FREE, EACH },
     { F(SET_VRING_BASE),          STATE,      0, 0, NO,                        FREE, EACH },
     { F(GET_VRING_BASE),          STATE,      0, 0, OWN, STATE, 0, 0,          FREE, EACH },
-    { F(SET_VRING_KICK),          U64,        0, 1, ACK,                       FREE, EACH },
-    { F(SET_VRING_CALL),          U64,        0, 1, ACK,                       FREE, EACH },
-    { F(SET_VRING_ERR),           U64,        0, 1, ACK,                       FREE, EACH },
+    { F(SET_VRING_KICK),          U64,        0, 1, COVERED,                   FREE, EACH },
+    { F(SET_VRING_CALL),          U64,        0, 1, COVERED,                   FREE, EACH },
+    { F(SET_VRING_ERR),           U64,        0, 1, COVERED,                   FREE, EACH },
     { F(GET_PROTOCOL_FEATURES),   NONE,       0, 0, OWN, U64, 0, 0,            PROTOCOL, EACH },
     { F(SET_PROTOCOL_FEATURES),   U64,        0, 0, NO,                        PROTOCOL, EACH },
     { F(GET_QUEUE_NUM),           NONE,       0, 0, OWN, U64, 0, 0,            VH_PF_MQ, ONCE },

@@ -25,6 +25,8 @@ enum vh_dir {
 /* What comes back. */
 enum vh_reply_rule {
     VH_REPLY_NONE,         /* nothing; with need_reply and REPLY_ACK, an ack */
+    VH_REPLY_ACK_COVERED,  /* the same; whatever is answered later tells the
+                              sender enough */
     VH_REPLY_ACK_WANTED,   /* the same, and the sender should want the ack */
     VH_REPLY_ACK_ALWAYS,   /* the same, and the sender must want the ack */
     VH_REPLY_OWN,          /* an answer of its own, never an ack */

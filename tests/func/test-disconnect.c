@@ -29,7 +29,8 @@
 struct kind {
     uint64_t protocol;
     uint64_t features;
-    size_t least; /* messages of a whole life */
+    size_t least;   /* messages of a whole life */
+    size_t unheard; /* of these at the end, which nobody answers */
 };
 
 static const struct kind kinds[] = {
@@ -41,7 +42,8 @@ static const struct kind kinds[] = {
       .protocol = VH_PF(MQ) | VH_PF(REPLY_ACK) | VH_PF(LOG_SHMFD) |
                   VH_PF(CONFIGURE_MEM_SLOTS) | VH_PF(STATUS) |
                   VH_PF(BACKEND_REQ) | VH_PF(CONFIG) | VH_PF(RESET_DEVICE),
-      .least = 40 },
+      .least = 40,
+      .unheard = 1 /* SET_STATUS, that makes it forget */ },
 };
 
 struct life {
@@ -208,7 +210,7 @@ static void all_lives(const struct kind *kind, bool served)
     assert_true(n >= kind->least && n < LIVES_MAX);
     for (k = 1; k <= n; k++) {
         assert_int_equal(live(&life, kind, k, served), k);
-        assert_true(life.failed || k == n);
+        assert_true(life.failed || k + kind->unheard >= n);
         /* Whatever has happened, the next one is as good as the first. */
         assert_int_equal(live(&life, kind, 0, false), n);
         assert_false(life.failed);

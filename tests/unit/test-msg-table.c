@@ -17,6 +17,7 @@ struct fact {
 
 #define NONE VH_REPLY_NONE
 #define ACK VH_REPLY_ACK_WANTED
+#define LATER VH_REPLY_ACK_COVERED
 #define MUST VH_REPLY_ACK_ALWAYS
 #define OWN VH_REPLY_OWN
 
@@ -33,9 +34,9 @@ static const struct fact front[] = {
     { "SET_VRING_ADDR",            9, VH_GATE_NONE,           ACK,  false },
     { "SET_VRING_BASE",           10, VH_GATE_NONE,           NONE, false },
     { "GET_VRING_BASE",           11, VH_GATE_NONE,           OWN,  false },
-    { "SET_VRING_KICK",           12, VH_GATE_NONE,           ACK,  false },
-    { "SET_VRING_CALL",           13, VH_GATE_NONE,           ACK,  false },
-    { "SET_VRING_ERR",            14, VH_GATE_NONE,           ACK,  false },
+    { "SET_VRING_KICK",           12, VH_GATE_NONE,           LATER, false },
+    { "SET_VRING_CALL",           13, VH_GATE_NONE,           LATER, false },
+    { "SET_VRING_ERR",            14, VH_GATE_NONE,           LATER, false },
     { "GET_PROTOCOL_FEATURES",    15, VH_GATE_PROTOCOL,       OWN,  false },
     { "SET_PROTOCOL_FEATURES",    16, VH_GATE_PROTOCOL,       NONE, false },
     { "GET_QUEUE_NUM",            17, 0,                      OWN,  true  },

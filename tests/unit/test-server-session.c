@@ -380,6 +380,25 @@ static void test_an_fd_that_is_no_eventfd_is_refused(void **state)
     close(good);
 }
 
+/* It stands still otherwise, and nobody knows. */
+static void test_an_fd_refused_without_an_ack_ends_the_session(void **state)
+{
+    static const uint32_t requests[] = { VH_SET_VRING_KICK, VH_SET_VRING_CALL,
+                                         VH_SET_VRING_ERR };
+
+    for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+        struct rig *rig = serve(state);
+        struct vh_msg msg;
+
+        vh_msg_init_fd(&msg, requests[i], 0, rig->mem_fd);
+        rig_say(rig, &msg);
+        assert_true(rig_is_gone(rig));
+        assert_non_null(
+            strstr(rig->log, vh_msg_name(VH_FROM_FRONT, requests[i])));
+        rig_stop(rig);
+    }
+}
+
 static void test_a_queue_that_never_ran_has_the_base_it_was_given(void **state)
 {
     struct rig *rig = serve(state);
@@ -696,6 +715,7 @@ int main(void)
         T(test_a_ring_may_be_enabled_before_the_features_are_set),
         T(test_queues_that_can_not_be_are_refused),
         T(test_an_fd_that_is_no_eventfd_is_refused),
+        T(test_an_fd_refused_without_an_ack_ends_the_session),
         T(test_a_queue_that_never_ran_has_the_base_it_was_given),
         T(test_a_message_against_the_protocol_ends_the_session),
         T(test_asking_the_base_of_no_queue_ends_the_session),

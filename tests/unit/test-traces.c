@@ -79,10 +79,10 @@ static void check_flags(struct walk *w, const struct vh_msg_row *row,
 
     HOLDS(w, (e->flags & ~VH_MSG_F_NEED_REPLY) == VH_MSG_VERSION);
     HOLDS(w, asked == (wanted && uses(w, VH_PF_REPLY_ACK)));
-    if (wanted && !asked) {
+    if ((wanted && !asked) || row->reply == VH_REPLY_ACK_COVERED) {
         w->unanswered++;
     }
-    if (row->reply == VH_REPLY_OWN) {
+    if (row->reply == VH_REPLY_OWN || asked) {
         w->unanswered = 0; /* an answer: all before it is done */
     }
 }

@@ -101,6 +101,7 @@ static void test_says_what_the_caller_meant(void **state)
     static const uint32_t expected[] = {
         VH_SET_VRING_NUM,  VH_SET_VRING_BASE, VH_SET_VRING_ADDR,
         VH_SET_VRING_KICK, VH_SET_VRING_CALL, VH_SET_VRING_ERR,
+        VH_GET_FEATURES, /* which answers for those before */
     };
     struct rig rig = { .peer = acks };
     const struct peer_entry *entry;
@@ -252,7 +253,7 @@ static void test_takes_all_bits_of_the_base_of_a_packed_ring(void **state)
 
 static void test_tells_a_refusal_at_the_sync(void **state)
 {
-    static const struct peer_rule rule = { .request = VH_SET_VRING_KICK,
+    static const struct peer_rule rule = { .request = VH_SET_VRING_ADDR,
                                            .act = PEER_REFUSE,
                                            .nth = 2 };
     struct rig rig = { .peer = acks };
@@ -268,7 +269,7 @@ static void test_tells_a_refusal_at_the_sync(void **state)
     assert_int_equal(vh_be_sync(&rig.dev), -EREMOTEIO);
     assert_string_equal(
         rig_words(&rig),
-        "user:test: the back end refused SET_VRING_KICK of queue 1");
+        "user:test: the back end refused SET_VRING_ADDR of queue 1");
     assert_int_equal(vhost_error_queue(rig.dev.error), 1);
     vh_error_clear(&rig.dev.error);
     assert_int_equal(vh_be_sync(&rig.dev), 0);
@@ -304,9 +305,10 @@ static struct masker mask_in_a_thread(struct rig *rig)
 static void test_tells_each_thread_its_own_refusals(void **state)
 {
     static const struct peer_rule rules[] = {
-        { .request = VH_SET_VRING_KICK, .act = PEER_REFUSE },
+        { .request = VH_SET_VRING_ADDR, .act = PEER_REFUSE },
         { .request = VH_SET_VRING_CALL, .act = PEER_REFUSE, .nth = 2 },
     };
+    struct vhost_vring_addr addr = { .index = 0 };
     struct rig rig = { .peer = acks };
     struct masker masker;
 
@@ -314,8 +316,8 @@ static void test_tells_each_thread_its_own_refusals(void **state)
     use_rules(&rig, rules, ARRAY_SIZE(rules));
     assert_int_equal(rig_up(&rig), 0);
 
-    /* The masking thread waits for the refused kick, and is not told. */
-    assert_int_equal(vh_be_set_vring_kick(&rig.dev, 0, -1), 0);
+    /* The masking thread waits for the refused address, and is not told. */
+    assert_int_equal(vh_be_set_vring_addr(&rig.dev, &addr), 0);
     masker = mask_in_a_thread(&rig);
     assert_int_equal(masker.posted, 0);
     assert_int_equal(masker.synced, 0);
@@ -377,6 +379,52 @@ static void test_masks_from_any_thread(void **state)
     rig_free(&rig);
 }
 
+static bool wants_ack(struct rig *rig, uint32_t request, unsigned nth)
+{
+    return peer_find(&rig->peer, request, nth)->flags & VH_MSG_F_NEED_REPLY;
+}
+
+/* Of each queue that starts two acks are enough, and no barrier is needed. */
+static void test_one_answer_covers_the_fds_of_a_start(void **state)
+{
+    static const uint32_t expected[] = {
+        VH_SET_VRING_NUM,    VH_SET_VRING_BASE, VH_SET_VRING_ADDR,
+        VH_SET_VRING_KICK,   VH_SET_VRING_CALL, VH_SET_VRING_ERR,
+        VH_SET_VRING_ENABLE,
+    };
+    struct rig rig = { .peer = acks, .dev.nvqs = 1 };
+
+    (void)state;
+    assert_int_equal(rig_up(&rig), 0);
+    start_queue(&rig, 0, -1, -1);
+    assert_int_equal(vh_be_set_vring_enable(&rig.dev, true), 0);
+    assert_int_equal(vh_be_sync(&rig.dev), 0);
+    rig_down(&rig);
+    peer_assert_log(&rig.peer, N_INIT, expected, ARRAY_SIZE(expected));
+    assert_true(wants_ack(&rig, VH_SET_VRING_ADDR, 0));
+    assert_false(wants_ack(&rig, VH_SET_VRING_KICK, 0));
+    assert_false(wants_ack(&rig, VH_SET_VRING_CALL, 0));
+    assert_false(wants_ack(&rig, VH_SET_VRING_ERR, 0));
+    assert_true(wants_ack(&rig, VH_SET_VRING_ENABLE, 0));
+    rig_free(&rig);
+}
+
+/* To mask a queue that runs: whoever does is told if it is refused. */
+static void test_the_call_fd_of_a_running_queue_has_its_own_ack(void **state)
+{
+    struct rig rig = { .peer = acks };
+
+    (void)state;
+    assert_int_equal(rig_up(&rig), 0);
+    rig.dev.started = true;
+    assert_int_equal(vh_be_set_vring_call(&rig.dev, 3, -1), 0);
+    assert_int_equal(vh_be_sync(&rig.dev), 0);
+    rig.dev.started = false;
+    rig_down(&rig);
+    assert_true(wants_ack(&rig, VH_SET_VRING_CALL, 0));
+    rig_free(&rig);
+}
+
 /* Else a masked queue could still be called through its old fd. */
 static void test_a_barrier_stands_in_for_the_ack_of_a_call_fd(void **state)
 {
@@ -422,17 +470,18 @@ static void test_a_lost_back_end_is_asked_no_more(void **state)
 
 static void test_a_silent_back_end_is_lost(void **state)
 {
-    static const struct peer_rule rule = { .request = VH_SET_VRING_KICK,
+    static const struct peer_rule rule = { .request = VH_SET_VRING_ADDR,
                                            .act = PEER_SILENT };
+    struct vhost_vring_addr addr = { .index = 0 };
     struct rig rig = { .peer = acks, .options.deadline_ms = 50 };
 
     (void)state;
     use_rules(&rig, &rule, 1);
     assert_int_equal(rig_up(&rig), 0);
-    assert_int_equal(vh_be_set_vring_kick(&rig.dev, 0, -1), 0);
+    assert_int_equal(vh_be_set_vring_addr(&rig.dev, &addr), 0);
     assert_int_equal(vh_be_sync(&rig.dev), -ETIMEDOUT);
     assert_int_equal(rig.dev.state, VHOST_DEV_LOST);
-    assert_non_null(strstr(rig_words(&rig), "SET_VRING_KICK"));
+    assert_non_null(strstr(rig_words(&rig), "SET_VRING_ADDR"));
     rig_down(&rig);
     rig_free(&rig);
 }
@@ -580,6 +629,8 @@ int main(void)
         cmocka_unit_test(test_tells_a_refusal_at_the_sync),
         cmocka_unit_test(test_tells_each_thread_its_own_refusals),
         cmocka_unit_test(test_masks_from_any_thread),
+        cmocka_unit_test(test_one_answer_covers_the_fds_of_a_start),
+        cmocka_unit_test(test_the_call_fd_of_a_running_queue_has_its_own_ack),
         cmocka_unit_test(test_a_barrier_stands_in_for_the_ack_of_a_call_fd),
         cmocka_unit_test(test_a_lost_back_end_is_asked_no_more),
         cmocka_unit_test(test_a_silent_back_end_is_lost),

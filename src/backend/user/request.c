@@ -9,6 +9,12 @@
  * before it are done.  One barrier covers any number of requests, so it is
  * sent by sync and not by post.
  *
+ * A start has several messages for a queue, and a back end that can't do as
+ * KICK, CALL or ERR say has lost its queue, or its connection: the answer to
+ * ENABLE tells.  So they go without, since each ack is a system call of a back
+ * end that is to start 64 queues.  To mask a queue is another thing: whoever
+ * does wants to know that the old fd is used no more.
+ *
  * Whose refusal.  Any thread may mask a queue, which is a post of
  * SET_VRING_CALL and a sync, while the control thread has posted and not yet
  * waited.  Whoever waits receives for both.  So each post remembers who made
@@ -136,9 +142,22 @@ static enum vh_patience patience_of(uint32_t request)
     }
 }
 
-/* What comes back; *unansweredp is set if an ack would, but can't. */
+static enum vh_expect expect_ack(const struct vhost_user *user,
+                                 bool *unansweredp)
+{
+    if (vh_user_has(user, VH_PF_REPLY_ACK)) {
+        return VH_EXPECT_ACK;
+    }
+    *unansweredp = true;
+    return VH_EXPECT_NOTHING;
+}
+
+/*
+ * What comes back; *unansweredp is set if an ack would, but does not.
+ * @alone: nothing that is posted later tells how it went
+ */
 static enum vh_expect expect_of(const struct vhost_user *user, uint32_t request,
-                                bool *unansweredp)
+                                bool alone, bool *unansweredp)
 {
     switch (vh_msg_row(VH_FROM_FRONT, request)->reply) {
     case VH_REPLY_OWN:
@@ -150,14 +169,16 @@ static enum vh_expect expect_of(const struct vhost_user *user, uint32_t request,
         if (user->listening) {
             return VH_EXPECT_REPLY;
         }
-        /* fall through */
+        return expect_ack(user, unansweredp);
+    case VH_REPLY_ACK_COVERED:
+        if (!alone) {
+            *unansweredp = true;
+            return VH_EXPECT_NOTHING;
+        }
+        return expect_ack(user, unansweredp);
     case VH_REPLY_ACK_WANTED:
     case VH_REPLY_ACK_ALWAYS:
-        if (vh_user_has(user, VH_PF_REPLY_ACK)) {
-            return VH_EXPECT_ACK;
-        }
-        *unansweredp = true;
-        return VH_EXPECT_NOTHING;
+        return expect_ack(user, unansweredp);
     default:
         return VH_EXPECT_NOTHING;
     }
@@ -210,7 +231,7 @@ int vh_user_post_reply(struct vhost_user *user, const struct vh_msg *msg,
                        struct vhost_error **errp)
 {
     bool unanswered = false;
-    enum vh_expect expect = expect_of(user, msg->request, &unanswered);
+    enum vh_expect expect = expect_of(user, msg->request, done, &unanswered);
     int r = vh_chan_post(user->chan, msg, expect, patience_of(msg->request),
                          queue, expect == VH_EXPECT_NOTHING ? NULL : done, arg);
 
@@ -235,8 +256,8 @@ static int post(struct vhost_user *user, const struct vh_msg *msg, int queue,
     struct vh_user_post *p;
     int r;
 
-    if (!foreign &&
-        expect_of(user, msg->request, &unanswered) == VH_EXPECT_NOTHING) {
+    if (!foreign && expect_of(user, msg->request, user->dev->started,
+                              &unanswered) == VH_EXPECT_NOTHING) {
         return vh_user_post_reply(user, msg, queue, NULL, NULL, errp);
     }
     p = calloc(1, sizeof(*p));
@@ -360,8 +381,7 @@ int vh_user_post_one(struct vhost_dev *dev, const struct vh_msg *msg, int queue)
     return r;
 }
 
-int vh_user_post_any(struct vhost_dev *dev, const struct vh_msg *msg,
-                      int queue)
+int vh_user_post_any(struct vhost_dev *dev, const struct vh_msg *msg, int queue)
 {
     struct vhost_error *err = NULL;
     struct vhost_user *user;
