@@ -40,11 +40,13 @@ struct vh_core_op {
  * @down: on the way down
  * @asked: the answers to the rung at @at are waited for
  * @vrings: as the owner said
+ * @queue: the next to be posted on the way up
  * @again: of a device that is started in its owner's eyes; see reconnect.c
  * @result: of the whole
  */
 struct vh_core_ladder {
     size_t at;
+    unsigned queue;
     bool down;
     bool asked;
     bool vrings;

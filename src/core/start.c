@@ -27,6 +27,9 @@
 #include "util/error.h"
 #include "util/trace.h"
 
+/* Posted by one call that may not wait: its caller has other things to do. */
+#define QUEUES_AT_ONCE 8u
+
 static int features_up(struct vhost_dev *dev, bool vrings)
 {
     uint64_t features[VHOST_FEATURES_WORDS];
@@ -145,14 +148,25 @@ static void queues_are_down(struct vhost_dev *dev)
 
 static int queues_up(struct vhost_dev *dev, bool vrings)
 {
+    struct vh_core_ladder *ladder = &dev->priv->ladder;
+    unsigned end = dev->nvqs;
+
     (void)vrings;
-    for (unsigned i = 0; i < dev->nvqs; i++) {
+    if (dev->priv->op.later && end - ladder->queue > QUEUES_AT_ONCE) {
+        end = ladder->queue + QUEUES_AT_ONCE;
+    }
+    for (; ladder->queue < end; ladder->queue++) {
+        unsigned i = ladder->queue;
         int r = vh_queue_post_start(dev, dev->vdev, &dev->vqs[i],
                                     (unsigned)dev->vq_index + i);
 
         if (r < 0) {
             return r;
         }
+    }
+    if (end < dev->nvqs) {
+        vh_core_wake_in(dev, 0);
+        return -EINPROGRESS;
     }
     return 0;
 }
@@ -348,9 +362,9 @@ static int move_start(struct vhost_dev *dev)
 void vh_core_ladder_down(struct vhost_dev *dev)
 {
     if (dev->started) {
-        dev->priv->ladder = (struct vh_core_ladder){
-            .at = N_RUNGS, .down = true, .again = true
-        };
+        dev->priv->ladder = (struct vh_core_ladder){ .at = N_RUNGS,
+                                                     .down = true,
+                                                     .again = true };
         climb_down(dev); /* nobody is there to wait for */
     }
 }
@@ -432,9 +446,9 @@ static int begin_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
     r = vh_core_busy(dev, "stop");
     if (r == 0) {
         dev->priv->drain = drain;
-        dev->priv->ladder = (struct vh_core_ladder){
-            .at = N_RUNGS, .down = true, .vrings = vrings
-        };
+        dev->priv->ladder = (struct vh_core_ladder){ .at = N_RUNGS,
+                                                     .down = true,
+                                                     .vrings = vrings };
     }
     return r;
 }

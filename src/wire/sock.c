@@ -29,6 +29,7 @@
 #define TX_FIRST_SIZE 4096u
 #define TX_MAX (1024u * 1024u) /* bytes waiting, not sent */
 #define TX_BATCH 32
+#define TX_SOME 16 /* 50 microseconds, if each has an fd */
 #define TX_CALL_MAX (64u * 1024u)
 #define RX_SIZE (16u * 1024u)
 
@@ -267,12 +268,12 @@ struct batch {
     union control control[TX_BATCH];
 };
 
-static void fill(struct batch *batch, const struct tx *tx)
+static void fill(struct batch *batch, const struct tx *tx, unsigned max)
 {
     size_t at = 0, mark = tx->first_mark;
 
     batch->n = 0;
-    while (batch->n < TX_BATCH && tx->start + at < tx->end) {
+    while (batch->n < max && tx->start + at < tx->end) {
         unsigned i = batch->n++;
         struct msghdr *mh = &batch->mh[i].msg_hdr;
         bool here = mark < tx->end_mark && tx->marks[mark].pos == tx->sent + at;
@@ -292,13 +293,13 @@ static void fill(struct batch *batch, const struct tx *tx)
  * the other side can tell, and costs none.  Return: 1 some went, 0 the socket
  * is full, or an error.
  */
-static int send_once(struct vh_sock *sock)
+static int send_once(struct vh_sock *sock, unsigned max)
 {
     struct tx *tx = &sock->tx;
     struct batch batch;
     int n;
 
-    fill(&batch, tx);
+    fill(&batch, tx, max);
     do {
         sock->stats.send_calls++;
         n = sendmmsg(sock->fd, batch.mh, batch.n, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -323,7 +324,7 @@ bool vh_sock_wants_send(const struct vh_sock *sock)
 
 int vh_sock_send_some(struct vh_sock *sock)
 {
-    int r = vh_sock_wants_send(sock) ? send_once(sock) : 1;
+    int r = vh_sock_wants_send(sock) ? send_once(sock, TX_SOME) : 1;
 
     return r < 0 ? r : r == 0;
 }
@@ -331,7 +332,7 @@ int vh_sock_send_some(struct vh_sock *sock)
 int vh_sock_send(struct vh_sock *sock)
 {
     while (vh_sock_wants_send(sock)) {
-        int r = send_once(sock);
+        int r = send_once(sock, TX_BATCH);
 
         if (r <= 0) {
             return r < 0 ? r : 1;

@@ -85,6 +85,39 @@ static void test_starts_and_stops_without_a_wait(void **state)
     core_rig_down(&rig);
 }
 
+/* No call of the owner's is held by many queues, and none of these is lost. */
+static void test_many_queues_are_posted_a_few_at_a_time(void **state)
+{
+    struct heard heard = { .n = 0 };
+    struct core_rig rig;
+    unsigned n = 0;
+
+    (void)state;
+    core_rig_up(&rig, 20);
+    fake_forget(&rig.fake);
+    assert_int_equal(start(&rig, &heard), 0);
+    while (heard.n == 0) {
+        unsigned posted = fake_count(&rig.fake, "set_vring_num");
+
+        assert_true(posted - n <= 8);
+        n = posted;
+        assert_int_equal(vhost_dev_dispatch(&rig.dev), 0);
+    }
+    assert_int_equal(heard.result, 0);
+    assert_int_equal(n, 20);
+    assert_int_equal(fake_running(&rig.fake), 20);
+    assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
+
+    /* Cancelled when some are posted: those are taken back. */
+    heard.n = 0;
+    assert_int_equal(start(&rig, &heard), 0);
+    assert_int_equal(vhost_dev_cancel(&rig.dev), 0);
+    loop(&rig);
+    assert_int_equal(heard.result, -ECANCELED);
+    assert_int_equal(fake_running(&rig.fake), 0);
+    core_rig_down(&rig);
+}
+
 static void test_an_end_at_once_is_told_by_dispatch_too(void **state)
 {
     struct heard heard = { .n = 0 };
@@ -406,6 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_starts_and_stops_without_a_wait),
+        cmocka_unit_test(test_many_queues_are_posted_a_few_at_a_time),
         cmocka_unit_test(test_an_end_at_once_is_told_by_dispatch_too),
         cmocka_unit_test(test_a_failed_start_leaves_what_was_before),
         cmocka_unit_test(test_one_thing_at_a_time),
