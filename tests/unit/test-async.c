@@ -96,15 +96,15 @@ static void test_many_queues_are_posted_a_few_at_a_time(void **state)
     core_rig_up(&rig, 20);
     fake_forget(&rig.fake);
     assert_int_equal(start(&rig, &heard), 0);
-    while (heard.n == 0) {
+    do {
         unsigned posted = fake_count(&rig.fake, "set_vring_num");
 
-        assert_true(posted - n <= 8);
+        assert_in_range(posted - n, 0, 8);
         n = posted;
         assert_int_equal(vhost_dev_dispatch(&rig.dev), 0);
-    }
+    } while (heard.n == 0);
+    assert_in_range(fake_count(&rig.fake, "set_vring_num") - n, 1, 8);
     assert_int_equal(heard.result, 0);
-    assert_int_equal(n, 20);
     assert_int_equal(fake_running(&rig.fake), 20);
     assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
 
