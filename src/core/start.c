@@ -283,6 +283,15 @@ static int climb_up(struct vhost_dev *dev)
     return 0;
 }
 
+/* Cancelled in the middle of a rung. */
+static int climb_no_more(struct vhost_dev *dev)
+{
+    struct vh_core_ladder *ladder = &dev->priv->ladder;
+
+    ladder->at += ladder->at < N_RUNGS && rungs[ladder->at].in_part;
+    return -ECANCELED;
+}
+
 /* Goes on to the end whatever fails.  Return: 0 or -EINPROGRESS. */
 static int climb_down(struct vhost_dev *dev)
 {
@@ -338,7 +347,7 @@ static int move_start(struct vhost_dev *dev)
     struct vh_core_ladder *ladder = &dev->priv->ladder;
 
     if (!ladder->down) {
-        int r = dev->priv->op.cancelled ? -ECANCELED : climb_up(dev);
+        int r = dev->priv->op.cancelled ? climb_no_more(dev) : climb_up(dev);
 
         if (r == 0) {
             started(dev);
