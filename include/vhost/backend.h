@@ -332,6 +332,9 @@ typedef struct VhostOps {
 /** A back end in another process, over the vhost-user protocol. */
 extern const VhostOps user_ops;
 
+/** A device of this kernel: /dev/vhost-net, -vsock, -scsi. */
+extern const VhostOps kernel_ops;
+
 /** A vDPA device, by way of the kernel's vhost-vdpa. */
 extern const VhostOps vdpa_ops;
 

@@ -23,6 +23,7 @@
 #include <vhost/error.h>
 #include <vhost/inflight.h>
 #include <vhost/iommu.h>
+#include <vhost/kernel.h>
 #include <vhost/log.h>
 #include <vhost/memory.h>
 #include <vhost/notifier.h>
@@ -183,7 +184,8 @@ struct vhost_dev {
  * vhost_dev_init() - take up a back end
  * @hdev: zeroed but for vqs, nvqs, vq_index, map and what else is marked "in"
  * @opaque: for VHOST_BACKEND_TYPE_USER a struct vhost_user, for _VDPA a struct
- *     vhost_vdpa; lent until vhost_dev_cleanup()
+ *     vhost_vdpa, for _KERNEL a struct vhost_kernel; lent until
+ *     vhost_dev_cleanup()
  * @backend_type: which kind; those that this build lacks fail with -ENOTSUP.
  *     VHOST_BACKEND_TYPE_NONE takes hdev->vhost_ops as set by the caller: a
  *     back end of the caller's own

@@ -69,6 +69,16 @@ int vh_be_net_set_mtu(struct vhost_dev *dev, uint16_t mtu)
                                   : 0;
 }
 
+int vh_be_net_set_backend(struct vhost_dev *dev, struct vhost_vring_file *file)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    return ops->vhost_net_set_backend
+               ? vh_be_done(dev, "NET_SET_BACKEND",
+                            ops->vhost_net_set_backend(dev, file))
+               : vh_be_absent(dev, -ENOSYS, "NET_SET_BACKEND");
+}
+
 int vh_be_get_status(struct vhost_dev *dev, uint8_t *status)
 {
     const VhostOps *ops = dev->vhost_ops;

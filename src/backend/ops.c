@@ -57,6 +57,8 @@ int vh_be_absent(struct vhost_dev *dev, int code, const char *operation)
 const VhostOps *vh_be_ops(VhostBackendType type)
 {
     switch (type) {
+    case VHOST_BACKEND_TYPE_KERNEL:
+        return &kernel_ops;
     case VHOST_BACKEND_TYPE_USER:
         return &user_ops;
     case VHOST_BACKEND_TYPE_VDPA:

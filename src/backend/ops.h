@@ -120,6 +120,7 @@ int vh_be_check_device_state(struct vhost_dev *dev);
 int vh_be_reset_device(struct vhost_dev *dev);
 int vh_be_migration_done(struct vhost_dev *dev, const uint8_t *mac);
 int vh_be_net_set_mtu(struct vhost_dev *dev, uint16_t mtu);
+int vh_be_net_set_backend(struct vhost_dev *dev, struct vhost_vring_file *file);
 int vh_be_get_device_id(struct vhost_dev *dev, uint32_t *id); /* -ENOSYS */
 bool vh_be_has_config_call(const struct vhost_dev *dev);
 int vh_be_set_config_call(struct vhost_dev *dev, int fd);

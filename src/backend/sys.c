@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static int sys_open(void *ctx, const char *path, int flags)
@@ -77,6 +78,14 @@ static int sys_munmap(void *ctx, void *addr, size_t size)
     return munmap(addr, size) < 0 ? -errno : 0;
 }
 
+static int sys_getsockopt(void *ctx, int fd, int level, int name, int *value)
+{
+    socklen_t len = sizeof(*value);
+
+    (void)ctx;
+    return getsockopt(fd, level, name, value, &len) < 0 ? -errno : 0;
+}
+
 const struct vh_sys vh_sys_host = {
     .open = sys_open,
     .close = sys_close,
@@ -85,4 +94,5 @@ const struct vh_sys vh_sys_host = {
     .write = sys_write,
     .mmap = sys_mmap,
     .munmap = sys_munmap,
+    .getsockopt = sys_getsockopt,
 };

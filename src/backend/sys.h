@@ -27,6 +27,7 @@ struct vh_sys {
     void *(*mmap)(void *ctx, size_t size, int protection, int fd, off_t offset,
                   int *error);
     int (*munmap)(void *ctx, void *addr, size_t size);
+    int (*getsockopt)(void *ctx, int fd, int level, int name, int *value);
 };
 
 /** The kernel that this process runs on; its ctx is NULL. */

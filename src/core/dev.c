@@ -71,9 +71,6 @@ int vh_core_silent(struct vhost_dev *dev, const char *operation)
 
 static int choose_ops(struct vhost_dev *dev, VhostBackendType type)
 {
-    static const char *const names[] = { "", "kernel", "vhost-user", "vDPA" };
-    bool known = (unsigned)type < VHOST_BACKEND_TYPE_MAX;
-
     if (type != VHOST_BACKEND_TYPE_NONE) {
         dev->vhost_ops = vh_be_ops(type);
     } else if (!dev->vhost_ops) {
@@ -83,8 +80,7 @@ static int choose_ops(struct vhost_dev *dev, VhostBackendType type)
     }
     if (!dev->vhost_ops) {
         return vh_be_fail(dev, -ENOTSUP, "init", VH_NO_QUEUE,
-                          "%s back ends are not in this build yet",
-                          known ? names[type] : "unknown");
+                          "there is no kind %d of back ends", (int)type);
     }
     return 0;
 }

@@ -84,3 +84,12 @@ int vhost_dev_close_crypto_session(struct vhost_dev *dev, uint64_t session_id,
     return answered(
         dev, r < 0 ? r : vh_be_crypto_close_session(dev, session_id), errp);
 }
+
+int vhost_net_set_backend(struct vhost_dev *hdev, struct vhost_vring_file *file)
+{
+    int r;
+
+    vh_core_enter(hdev);
+    r = vh_core_silent(hdev, "NET_SET_BACKEND");
+    return r < 0 ? r : vh_be_net_set_backend(hdev, file);
+}

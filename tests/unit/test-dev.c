@@ -129,28 +129,6 @@ static void test_knows_which_kinds_this_build_lacks(void **state)
     }
 }
 
-static void test_names_the_kind_that_it_lacks(void **state)
-{
-    static const struct {
-        VhostBackendType type;
-        const char *words;
-    } kinds[] = {
-        { VHOST_BACKEND_TYPE_KERNEL, "kernel back ends are not in this build" },
-    };
-
-    (void)state;
-    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
-        struct vhost_virtqueue vq = { .kick = 0 };
-        struct vhost_dev dev = { .vqs = &vq, .nvqs = 1 };
-        struct vhost_error *err = NULL;
-
-        assert_int_equal(vhost_dev_init(&dev, NULL, kinds[i].type, 0, &err),
-                         -ENOTSUP);
-        assert_non_null(strstr(vhost_error_message(err), kinds[i].words));
-        vhost_error_free(err);
-    }
-}
-
 static void test_does_without_what_a_back_end_may_lack(void **state)
 {
     VhostOps least = {
@@ -534,7 +512,6 @@ int main(void)
         cmocka_unit_test(test_cleans_up_after_a_failed_init_and_twice),
         cmocka_unit_test(test_says_how_many_queues_are_needed),
         cmocka_unit_test(test_knows_which_kinds_this_build_lacks),
-        cmocka_unit_test(test_names_the_kind_that_it_lacks),
         cmocka_unit_test(test_does_without_what_a_back_end_may_lack),
         cmocka_unit_test(test_tells_the_owner_which_ring_is_broken),
         cmocka_unit_test(test_counts_queues_as_the_virtio_device_does),
