@@ -25,6 +25,8 @@ struct vhost_dev_priv {
     struct vh_mem_listener listener;
     bool attached; /* to dev->map */
     int memory;    /* negative errno: dev->mem is older than the map */
+    struct vhost_memory_section *spare_sections; /* of a table that was */
+    struct vhost_memory *spare_mem;
     bool told;     /* the owner knows that the back end is gone */
     int epoll_fd;
     struct vhost_notifier config_news; /* the owner is to hear of */

@@ -59,23 +59,51 @@ static void drop(struct table *table)
     free(table->mem);
 }
 
-static struct vhost_memory *in_kernel_terms(const struct table *table)
+/*
+ * A table that was gives its memory to the one after the next: else each
+ * change would have the heap shrink and grow, which costs more than the rest.
+ */
+static void retire(struct vhost_dev *dev, struct table *table)
 {
+    struct table spare = { .sections = dev->priv->spare_sections,
+                           .mem = dev->priv->spare_mem };
+
+    dev->priv->spare_sections = table->sections;
+    dev->priv->spare_mem = table->mem;
+    drop(&spare);
+}
+
+static struct table take_spare(struct vhost_dev *dev)
+{
+    struct table table = { .sections = dev->priv->spare_sections,
+                           .mem = dev->priv->spare_mem };
+
+    dev->priv->spare_sections = NULL;
+    dev->priv->spare_mem = NULL;
+    return table;
+}
+
+static int in_kernel_terms(struct table *table)
+{
+    size_t room = (table->n | 31) + 1;
     struct vhost_memory *mem =
-        calloc(1, sizeof(*mem) + table->n * sizeof(mem->regions[0]));
+        realloc(table->mem, sizeof(*mem) + room * sizeof(mem->regions[0]));
 
     if (!mem) {
-        return NULL;
+        return -ENOMEM;
     }
+    table->mem = mem;
     mem->nregions = (uint32_t)table->n;
+    mem->padding = 0;
     for (size_t i = 0; i < table->n; i++) {
-        /* flags_padding stays 0: the kernel refuses anything else. */
-        mem->regions[i].guest_phys_addr = table->sections[i].gpa;
-        mem->regions[i].memory_size = table->sections[i].size;
-        mem->regions[i].userspace_addr =
-            (uint64_t)(uintptr_t)table->sections[i].hva;
+        /* The kernel refuses a flags_padding of anything but 0. */
+        mem->regions[i] = (struct vhost_memory_region){
+            .guest_phys_addr = table->sections[i].gpa,
+            .memory_size = table->sections[i].size,
+            .userspace_addr = (uint64_t)(uintptr_t)table->sections[i].hva,
+        };
     }
-    return mem;
+    return 0;
 }
 
 static int build(struct vhost_dev *dev, struct table *table,
@@ -89,22 +117,18 @@ static int build(struct vhost_dev *dev, struct table *table,
     int r = vh_mem_table_build(&table->sections, &table->n, sections, n, &rules,
                                errp);
 
-    if (r < 0) {
-        return r;
-    }
-    if (table->n > limit) {
+    if (r == 0 && table->n > limit) {
         r = vh_error(errp, -ENOSPC, "memory table", VH_NO_QUEUE,
                      "the memory has %zu regions, the back end takes %u",
                      table->n, limit);
-        drop(table);
-        return r;
     }
-    table->mem = in_kernel_terms(table);
-    if (!table->mem) {
-        drop(table);
-        return vh_error(errp, -ENOMEM, "malloc", VH_NO_QUEUE, "out of memory");
+    if (r == 0 && in_kernel_terms(table) < 0) {
+        r = vh_error(errp, -ENOMEM, "malloc", VH_NO_QUEUE, "out of memory");
     }
-    return 0;
+    if (r < 0) {
+        drop(table);
+    }
+    return r;
 }
 
 /* One area of a running ring: it must stay where the back end has it. */
@@ -223,7 +247,7 @@ static void memory_done(struct vhost_dev *dev, int r, void *opaque)
     if (r < 0) {
         dev->priv->memory = take_back(dev, replaced, r);
     } else {
-        drop(replaced);
+        retire(dev, replaced);
     }
     free(replaced);
     vh_memory_map_committed(dev->map, &dev->priv->listener, r,
@@ -265,7 +289,7 @@ static int commit_table(struct vhost_dev *dev, struct table *next, bool later,
         /* To a back end; but our own addresses may differ in what it can't
          * see, such as flags: the newer words are the truer ones. */
         adopt(dev, next);
-        drop(&old);
+        retire(dev, &old);
         dev->priv->memory = 0;
         return 0;
     }
@@ -290,7 +314,7 @@ static int commit_table(struct vhost_dev *dev, struct table *next, bool later,
         dev->priv->memory = take_back(dev, &old, r);
         return r;
     }
-    drop(&old);
+    retire(dev, &old);
     return 0;
 }
 
@@ -299,7 +323,7 @@ static int take_up(struct vh_mem_listener *listener,
                    bool later, struct vhost_error **errp)
 {
     struct vhost_dev *dev = device_of(listener);
-    struct table next = { .sections = NULL };
+    struct table next;
     int r;
 
     if (dev->state == VHOST_DEV_BROKEN) {
@@ -307,6 +331,7 @@ static int take_up(struct vh_mem_listener *listener,
                         "the device is broken: its back end may still use the "
                         "old memory");
     }
+    next = take_spare(dev);
     r = build(dev, &next, sections, n, errp);
     if (r == 0) {
         r = commit_table(dev, &next, later, errp);
@@ -376,4 +401,6 @@ void vh_core_memory_detach(struct vhost_dev *dev)
     }
     drop(&table);
     adopt(dev, &(struct table){ .sections = NULL });
+    table = take_spare(dev);
+    drop(&table);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A draft is a snapshot that only the open transaction knows.  It has its own
- * room for the list that freezing fills in: so a commit needs no memory, and
- * can't fail for want of it.
+ * A draft is a snapshot that only the open transaction knows.  It has the list
+ * that others will read from the first edit on, changed with each: so a commit
+ * needs no memory, can't fail for want of it, and copies nothing.
  */
 #include "mem/snapshot.h"
 
@@ -107,6 +107,7 @@ struct vh_mem_snapshot *vh_mem_snapshot_copy(const struct vh_mem_snapshot *from)
         s->objects[i] = from->objects[i];
         s->objects[i]->refs++;
     }
+    memcpy(s->sections, from->sections, from->n * sizeof(*s->sections));
     s->n = from->n;
     return s;
 }
@@ -168,7 +169,10 @@ void vh_mem_snapshot_insert(struct vh_mem_snapshot *draft, size_t at,
     assert(at <= draft->n && draft->n < draft->capacity);
     memmove(&draft->objects[at + 1], &draft->objects[at],
             (draft->n - at) * sizeof(*draft->objects));
+    memmove(&draft->sections[at + 1], &draft->sections[at],
+            (draft->n - at) * sizeof(*draft->sections));
     draft->objects[at] = object;
+    draft->sections[at] = object->section;
     draft->n++;
 }
 
@@ -182,6 +186,8 @@ struct vh_mem_object *vh_mem_snapshot_take(struct vh_mem_snapshot *draft,
     draft->n--;
     memmove(&draft->objects[at], &draft->objects[at + 1],
             (draft->n - at) * sizeof(*draft->objects));
+    memmove(&draft->sections[at], &draft->sections[at + 1],
+            (draft->n - at) * sizeof(*draft->sections));
     return object;
 }
 
@@ -189,7 +195,6 @@ void vh_mem_snapshot_freeze(struct vh_mem_snapshot *draft)
 {
     for (size_t i = 0; i < draft->n; i++) {
         draft->objects[i]->committed = true;
-        draft->sections[i] = draft->objects[i]->section;
     }
 }
 

@@ -33,7 +33,7 @@ struct vh_mem_snapshot {
     size_t n;
     size_t capacity;
     struct vh_mem_object **objects;        /* sorted by gpa */
-    struct vhost_memory_section *sections; /* the same, once frozen */
+    struct vhost_memory_section *sections; /* the same */
     struct vh_mem_snapshot *next;          /* what replaced it, or NULL */
 };
 

@@ -21,6 +21,7 @@
 
 #include "util/error.h"
 
+#define ROOM 31u /* one section more seldom needs a larger array */
 #define DEFAULT_PAGE UINT64_C(4096)
 #define LEFT_OUT_ALWAYS (VHOST_MEMORY_READ_ONLY | VHOST_MEMORY_DEVICE)
 
@@ -40,10 +41,10 @@ static bool counts(const struct vhost_memory_section *s,
 }
 
 /* What of a section a table keeps: the callbacks stay the map's alone. */
-static struct vhost_memory_section
-entry_of(const struct vhost_memory_section *s)
+static void put_entry(struct vhost_memory_section *restrict e,
+                      const struct vhost_memory_section *restrict s)
 {
-    return (struct vhost_memory_section){
+    *e = (struct vhost_memory_section){
         .gpa = s->gpa,
         .size = s->size,
         .hva = s->hva,
@@ -140,7 +141,7 @@ static int fill(struct vhost_memory_section *table, size_t *np,
         if (!counts(&sections[i], rules)) {
             continue;
         }
-        table[*np] = entry_of(&sections[i]);
+        put_entry(&table[*np], &sections[i]);
         if (rules->align_to_page) {
             r = align(&table[*np], errp);
         }
@@ -159,27 +160,28 @@ int vh_mem_table_build(struct vhost_memory_section **tablep, size_t *np,
                        const struct vh_mem_rules *rules,
                        struct vhost_error **errp)
 {
-    struct vhost_memory_section *table = NULL;
+    struct vhost_memory_section *table;
     size_t n_table = 0;
     int r;
 
     if (n > 0) {
-        table = reallocarray(NULL, n, sizeof(*table));
+        table = reallocarray(*tablep, (n | ROOM) + 1, sizeof(*table));
         if (!table) {
             return vh_error(errp, -ENOMEM, "malloc", VH_NO_QUEUE,
                             "no memory for a table of %zu sections", n);
         }
-    }
-    r = fill(table, &n_table, sections, n, rules, errp);
-    if (r < 0 || n_table == 0) {
-        free(table);
-        table = NULL;
-    }
-    if (r == 0) {
         *tablep = table;
-        *np = n_table;
     }
-    return r;
+    r = fill(*tablep, &n_table, sections, n, rules, errp);
+    if (r < 0) {
+        return r;
+    }
+    if (n_table == 0) {
+        free(*tablep);
+        *tablep = NULL;
+    }
+    *np = n_table;
+    return 0;
 }
 
 static bool same_entry(const struct vhost_memory_section *a,

@@ -22,7 +22,9 @@ struct vh_mem_rules {
 
 /**
  * vh_mem_table_build() - derive a table
- * @tablep: a malloc'ed array, *np long; NULL if that is 0; untouched on failure
+ * @tablep: in: NULL, or an array of malloc() to be used again; out: an array,
+ *     *np long; NULL if that is 0.  On failure it stays the caller's, wherever
+ *     it is then
  * @np: how many
  * @sections: sorted by gpa, as a map has them
  * @n: how many
