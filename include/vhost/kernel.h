@@ -171,6 +171,15 @@ void vhost_kernel_get_info(const struct vhost_kernel *kernel,
 int vhost_net_set_backend(struct vhost_dev *hdev,
                           struct vhost_vring_file *file);
 
+/** vhost_kernel_get_tap() - which tap or socket a pair of queues has
+ * @kernel: a network device in use
+ * @pair: from 0
+ *
+ * Return: an fd, lent as long as it is in use; -1 if there is none, or no such
+ * pair.
+ */
+int vhost_kernel_get_tap(const struct vhost_kernel *kernel, unsigned pair);
+
 /** vhost_kernel_set_offloads() - what the driver takes from the taps
  * @kernel: a network device in use
  * @features: virtio-net feature bits that the driver acknowledged, of which

@@ -301,6 +301,11 @@ int vh_kernel_net_set_backend(struct vhost_dev *dev,
     return r;
 }
 
+int vhost_kernel_get_tap(const struct vhost_kernel *kernel, unsigned pair)
+{
+    return pair < kernel->served / 2 ? kernel->queues[2 * pair].backend : -1;
+}
+
 int vhost_kernel_set_offloads(struct vhost_kernel *kernel, uint64_t features,
                               struct vhost_error **errp)
 {
