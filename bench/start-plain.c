@@ -2,7 +2,7 @@
 /*
  * The same start without a library, to compare with bench-start:
  *
- *     start-plain SOCKET QUEUES pipelined|enabling|waiting
+ *     start-plain SOCKET QUEUES pipelined|enabling|waiting [REGIONS]
  *
  * The sequence is that of QEMU's front end: 7 + 2n messages to take up the back
  * end, 3 + 6n to start n queues, each in a sendmsg(2) of its own; "pipelined"
@@ -29,6 +29,8 @@
 #define NEED_REPLY 8u
 #define RAM_GPA (UINT64_C(64) << 20)
 #define RAM_SIZE (UINT64_C(64) << 20)
+#define REGION (UINT64_C(2) << 20)
+#define REGIONS_MAX 509
 #define ENTRIES 128u
 #define RING_BYTES 8192u
 #define FEATURES (UINT64_C(1) << 30 | UINT64_C(1) << 32)
@@ -159,12 +161,26 @@ static void take_up(unsigned n, int fd)
     }
 }
 
-static void start(unsigned n, int ram, int fd, const int *kicks)
+/* The rings are in the first, and the others behind it with gaps. */
+static void add_memory(unsigned n, const int *fds)
 {
-    const uint64_t region[5] = { 0, RAM_GPA, RAM_SIZE, RAM_GPA, 0 };
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t gpa = RAM_GPA;
+        uint64_t size = RAM_SIZE;
 
-    say_u64(SET_FEATURES, FEATURES);
-    say(ADD_MEM_REG, region, 5, ram, false);
+        if (i > 0) {
+            gpa = 2 * RAM_GPA + (uint64_t)i * 2 * REGION;
+            size = REGION;
+        }
+
+        const uint64_t region[5] = { 0, gpa, size, gpa, 0 };
+
+        say(ADD_MEM_REG, region, 5, fds[i], false);
+    }
+}
+
+static void start(unsigned n, int fd, const int *kicks)
+{
     for (unsigned i = 0; i < n; i++) {
         uint64_t ring = RAM_GPA + (uint64_t)i * RING_BYTES;
         const uint64_t addr[5] = { i, ring, ring + 4096, ring + 16 * ENTRIES,
@@ -184,19 +200,25 @@ int main(int argc, char **argv)
 {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
     int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int ram = memfd_create("ram", MFD_CLOEXEC);
+    unsigned n, n_regions = argc == 5 ? (unsigned)atoi(argv[4]) : 1;
     struct timespec from, to;
+    static int ram[REGIONS_MAX];
     int kicks[256];
-    unsigned n;
 
-    if (argc != 4 || (n = (unsigned)atoi(argv[2])) < 1 || n > 256 ||
+    if (argc < 4 || argc > 5 || n_regions < 1 || n_regions > REGIONS_MAX ||
+        (n = (unsigned)atoi(argv[2])) < 1 || n > 256 ||
         strlen(argv[1]) >= sizeof(addr.sun_path)) {
-        errx(2, "usage: start-plain SOCKET QUEUES pipelined|enabling|waiting");
+        errx(2, "usage: start-plain SOCKET QUEUES pipelined|enabling|waiting "
+                "[REGIONS]");
     }
     waiting = strcmp(argv[3], "waiting") == 0;
     enabling = strcmp(argv[3], "enabling") == 0;
-    if (ram < 0 || ftruncate(ram, (off_t)RAM_SIZE) < 0) {
-        err(1, "memfd_create");
+    for (unsigned i = 0; i < n_regions; i++) {
+        ram[i] = memfd_create("ram", MFD_CLOEXEC);
+        if (ram[i] < 0 ||
+            ftruncate(ram[i], (off_t)(i ? REGION : RAM_SIZE)) < 0) {
+            err(1, "memfd_create");
+        }
     }
     for (unsigned i = 0; i < n; i++) {
         kicks[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -208,7 +230,9 @@ int main(int argc, char **argv)
         err(1, "%s", argv[1]);
     }
     take_up(n, event);
-    start(n, ram, event, kicks);
+    say_u64(SET_FEATURES, FEATURES);
+    add_memory(n_regions, ram);
+    start(n, event, kicks);
     clock_gettime(CLOCK_MONOTONIC, &to);
     printf("start messages %u round-trips %u us %.0f\n", n_messages, n_waits,
            (double)(to.tv_sec - from.tv_sec) * 1e6 +

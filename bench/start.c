@@ -2,7 +2,7 @@
 /*
  * What it costs to take up a device and start it, as a VMM does:
  *
- *     start SOCKET QUEUES
+ *     start SOCKET QUEUES [REGIONS]
  *
  * Prints messages, round trips and system calls of the control channel, and
  * the time, from connect to running, and for the stop.
@@ -18,6 +18,8 @@
 #include <vhost/vhost.h>
 
 #define QUEUES_MAX 256
+#define REGIONS_MAX 509
+#define REGION (2u << 20)
 #define ENTRIES 128u
 #define RING_BYTES 8192u /* the three areas of a split ring of 128 entries */
 #define RAM (64u << 20)
@@ -94,24 +96,38 @@ static void measure(struct vhost_dev *dev, struct vhost_user *user,
     report("stop", &up, &down, stopped - started);
 }
 
+/* The rings are in the first, and the others behind it with gaps. */
+static void fill_map(struct vhost_memory_map *map,
+                     struct vhost_memory_section *regions, unsigned n)
+{
+    struct vhost_error *error = NULL;
+
+    vhost_memory_begin(map);
+    for (unsigned i = 0; i < n; i++) {
+        ok(vhost_memory_alloc(&regions[i], i ? REGION : RAM, 0, &error), NULL,
+           error);
+        regions[i].gpa = i ? 2 * RAM + (uint64_t)i * 2 * REGION : RAM;
+        ok(vhost_memory_add(map, &regions[i]), NULL, NULL);
+    }
+    ok(vhost_memory_commit(map, &error), NULL, error);
+}
+
 int main(int argc, char **argv)
 {
     static struct vhost_virtqueue vqs[QUEUES_MAX];
     static struct vhost_vdev_queue queues[QUEUES_MAX];
-    struct vhost_memory_section ram = { .gpa = RAM };
+    static struct vhost_memory_section regions[REGIONS_MAX];
     struct vhost_memory_map *map = vhost_memory_map_new();
     struct vhost_user_options options = { .size = sizeof(options) };
     struct vhost_error *error = NULL;
     struct vhost_user *user;
-    unsigned n;
+    unsigned n, n_regions = argc == 4 ? (unsigned)atoi(argv[3]) : 1;
 
-    if (argc != 3 || (n = (unsigned)atoi(argv[2])) < 1 || n > QUEUES_MAX) {
-        errx(2, "usage: start SOCKET QUEUES");
+    if (argc < 3 || argc > 4 || (n = (unsigned)atoi(argv[2])) < 1 ||
+        n > QUEUES_MAX || n_regions < 1 || n_regions > REGIONS_MAX) {
+        errx(2, "usage: start SOCKET QUEUES [REGIONS]");
     }
-    ok(vhost_memory_alloc(&ram, RAM, 0, &error), NULL, error);
-    vhost_memory_begin(map);
-    ok(vhost_memory_add(map, &ram), NULL, NULL);
-    ok(vhost_memory_commit(map, &error), NULL, error);
+    fill_map(map, regions, n_regions);
     describe_queues(queues, n);
     options.path = argv[1];
     user = vhost_user_new(&options, &error);
@@ -126,6 +142,8 @@ int main(int argc, char **argv)
     vhost_dev_cleanup(&dev);
     vhost_user_free(user);
     vhost_memory_map_free(map);
-    vhost_memory_free(&ram);
+    for (unsigned i = 0; i < n_regions; i++) {
+        vhost_memory_free(&regions[i]);
+    }
     return 0;
 }

@@ -6,6 +6,7 @@
 # queues beside the sequence of QEMU's front end, sent as QEMU did up to 8.1, as it
 # does since, and with a wait for each message (start-plain.c): they alternate,
 # medians of ROUNDS (21).
+# Then a start with 250 memory slots, beside one that waits for each ack.
 # And memory that changes, with 509 regions (hotplug.c).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,5 +43,13 @@ for s in own qsd; do
     echo "64 queues at $s: ours $(median <"$w/$s.ours") us, as QEMU sends it" \
         "$(median <"$w/$s.pipelined") us, as QEMU since 8.2" \
         "$(median <"$w/$s.enabling") us, waiting for each $(median <"$w/$s.waiting") us"
+done
+for s in own qsd; do
+    for ((i = 0; i < ${ROUNDS:-21}; i++)); do
+        "$build/bench/bench-start" "$w/$s.sock" 1 250 | time_of >>"$w/$s.slots"
+        "$build/bench/bench-start-plain" "$w/$s.sock" 1 enabling 250 | time_of >>"$w/$s.acks"
+    done
+    echo "250 memory slots at $s: ours $(median <"$w/$s.slots") us," \
+        "one ack at a time $(median <"$w/$s.acks") us"
 done
 "$build/bench/bench-hotplug" "$w/own.sock" 509
