@@ -12,7 +12,9 @@
  * forms, which are these with a wait around them.
  *
  * One such operation at a time is under way for a device: until its end,
- * calls that begin another, waiting or not, fail with -EBUSY.  What takes
+ * calls that begin another, waiting or not, fail with -EBUSY.  Memory that
+ * changes meanwhile, and the dirty log, are told to the back end at once, and
+ * waited for; if that fails a start fails too.  What takes
  * time in the kernel, such as mapping memory, takes it in these calls too.
  *
  * Threads: the control thread.  done() is called from inside

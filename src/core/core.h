@@ -36,6 +36,7 @@ struct vhost_dev_priv {
     struct vhost_log *log_before; /* it may write there beside dev->log */
     int timer_fd;
     struct vh_core_op op;
+    bool op_later; /* it may not wait; read by any thread */
     struct vh_core_ladder ladder;
     bool vrings;   /* as at the last start */
     bool drain;    /* the stop under way finishes what is in flight */
@@ -55,10 +56,9 @@ struct vhost_dev_priv {
     int *results;
 };
 
-static inline void vh_core_enter(struct vhost_dev *dev)
-{
-    vhost_error_free(__atomic_exchange_n(&dev->error, NULL, __ATOMIC_ACQ_REL));
-}
+/** vh_core_enter() - the owner calls; without the words of an earlier call */
+void vh_core_enter(struct vhost_dev *dev);
+void vh_core_forget_error(struct vhost_dev *dev);
 
 /** vh_core_features() - the word that goes to the back end, and shapes rings */
 void vh_core_features(const struct vhost_dev *dev, uint64_t *features);

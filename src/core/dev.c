@@ -200,8 +200,7 @@ static int watch_config(struct vhost_dev *dev)
 
     if (r < 0) {
         return vh_be_fail(dev, r, "eventfd", VH_NO_QUEUE,
-                          "no eventfd for the configuration: %s",
-                          strerror(-r));
+                          "no eventfd for the configuration: %s", strerror(-r));
     }
     return vh_core_watch(dev, dev->priv->config_news.fd, FROM_CONFIG);
 }
@@ -405,7 +404,7 @@ int vhost_dev_dispatch(struct vhost_dev *hdev)
     struct epoll_event events[EVENTS];
     int n, r = 0;
 
-    vh_core_enter(hdev);
+    vh_core_forget_error(hdev);
     n = epoll_wait(hdev->priv->epoll_fd, events, EVENTS, 0);
     for (int i = 0; i < n; i++) {
         int one = from_anywhere(hdev, events[i].data.u32);

@@ -209,7 +209,7 @@ int vh_core_log_changed(struct vh_mem_listener *listener, bool on,
     int r = 0;
 
     vh_core_enter(dev);
-    if (!dev->started || !vh_core_talks(dev)) {
+    if (!(dev->started || vh_core_is_starting(dev)) || !vh_core_talks(dev)) {
         r = note(dev, on);
     } else if (on) {
         r = dev->log_enabled ? change(dev) : switch_on(dev);
@@ -217,6 +217,7 @@ int vh_core_log_changed(struct vh_mem_listener *listener, bool on,
         r = switch_off(dev);
     }
     if (r < 0) {
+        vh_core_start_fails(dev, r);
         vh_error_copy(errp, vhost_dev_get_error(dev));
     }
     return r;

@@ -6,9 +6,9 @@
  * leaves the table as it was ends here.  A device that is not started only
  * keeps the table for its next start: the rings of its back end are stopped,
  * and a stopped back end touches no memory; but one that holds memory all the
- * same is told at once.  If it can't, it does not start
- * before a later change fits.  A started one sends it, and returns when the
- * back end has let go of what is gone.
+ * same is told at once, and so is one in the middle of a start.  If it can't,
+ * it does not start before a later change fits.  A started one sends it, and
+ * returns when the back end has let go of what is gone.
  *
  * If that fails nobody knows what the back end still has: the device is
  * broken, and until its cleanup the map holds the old sections for it.  A
@@ -192,6 +192,7 @@ static int deliver(struct vhost_dev *dev, struct vhost_error **errp)
     }
     if (r < 0) {
         vh_core_fault(dev, r);
+        vh_core_start_fails(dev, r);
         vh_error_copy(errp, vhost_dev_get_error(dev));
     }
     return r;
@@ -278,6 +279,12 @@ static int deliver_later(struct vhost_dev *dev, const struct table *old,
     return -EINPROGRESS;
 }
 
+/* May the back end use what is in the map now? */
+static bool has_table(struct vhost_dev *dev)
+{
+    return dev->started || vh_core_is_starting(dev) || vh_be_keeps_memory(dev);
+}
+
 static int commit_table(struct vhost_dev *dev, struct table *next, bool later,
                         struct vhost_error **errp)
 {
@@ -293,7 +300,7 @@ static int commit_table(struct vhost_dev *dev, struct table *next, bool later,
         dev->priv->memory = 0;
         return 0;
     }
-    if (dev->started) {
+    if (dev->started || vh_core_is_starting(dev)) {
         r = check_rings(dev, next, errp);
     }
     dev->priv->memory = r;
@@ -303,7 +310,7 @@ static int commit_table(struct vhost_dev *dev, struct table *next, bool later,
         return r;
     }
     adopt(dev, next);
-    if ((dev->started || vh_be_keeps_memory(dev)) && vh_core_talks(dev)) {
+    if (has_table(dev) && vh_core_talks(dev)) {
         r = later && !dev->priv->op.move ? deliver_later(dev, &old, errp)
                                          : deliver(dev, errp);
     }

@@ -82,6 +82,24 @@ static void move_on(struct vhost_dev *dev)
     }
 }
 
+void vh_core_op_nudge(struct vhost_dev *dev)
+{
+    if (VH_READ_ONCE(dev->priv->op_later)) {
+        vh_core_wake_in(dev, 0);
+    }
+}
+
+void vh_core_forget_error(struct vhost_dev *dev)
+{
+    vhost_error_free(__atomic_exchange_n(&dev->error, NULL, __ATOMIC_ACQ_REL));
+}
+
+void vh_core_enter(struct vhost_dev *dev)
+{
+    vh_core_forget_error(dev);
+    vh_core_op_nudge(dev);
+}
+
 /* First nothing is under way, since done() may begin the next. */
 static void finish(struct vhost_dev *dev)
 {
@@ -89,7 +107,8 @@ static void finish(struct vhost_dev *dev)
     int r = op.cancelled ? -ECANCELED : op.result;
 
     dev->priv->op = (struct vh_core_op){ .move = NULL };
-    vh_core_enter(dev);
+    VH_WRITE_ONCE(dev->priv->op_later, false);
+    vh_core_forget_error(dev);
     if (r == -ECANCELED) {
         vh_error_clear(&op.error);
         vh_be_fail(dev, r, "cancel", VH_NO_QUEUE, "cancelled by its owner");
@@ -109,6 +128,7 @@ void vh_core_op_begin(struct vhost_dev *dev, vh_core_move_fn *move,
     *op = (struct vh_core_op){
         .move = move, .later = true, .done = done, .opaque = opaque
     };
+    VH_WRITE_ONCE(dev->priv->op_later, true);
     move_on(dev);
     if (op->result != -EINPROGRESS) {
         op->ended = true; /* told by dispatch, as all the others */

@@ -42,6 +42,7 @@ struct vh_core_op {
  * @vrings: as the owner said
  * @queue: the next to be posted on the way up
  * @again: of a device that is started in its owner's eyes; see reconnect.c
+ * @failed: negative errno: see vh_core_start_fails()
  * @result: of the whole
  */
 struct vh_core_ladder {
@@ -51,6 +52,7 @@ struct vh_core_ladder {
     bool asked;
     bool vrings;
     bool again;
+    int failed;
     int result;
 };
 
@@ -84,6 +86,20 @@ int vh_core_busy(struct vhost_dev *dev, const char *operation);
  * vh_be_sync().
  */
 int vh_core_settle(struct vhost_dev *dev);
+
+/** vh_core_op_nudge() - somebody has waited for an answer, and so perhaps read
+ * that which an operation is waiting for.  Thread: any */
+void vh_core_op_nudge(struct vhost_dev *dev);
+
+/** vh_core_is_starting() - has its back end heard of a start that goes on?
+ *
+ * Then what changes for a started device is told to it as well.
+ */
+bool vh_core_is_starting(const struct vhost_dev *dev);
+
+/** vh_core_start_fails() - a refusal that may have been of the start's messages
+ * was told to somebody else: it does not come up */
+void vh_core_start_fails(struct vhost_dev *dev, int r);
 
 /** vh_core_wake_in() - have dispatch called in @ms at the latest; 0: at once */
 void vh_core_wake_in(struct vhost_dev *dev, unsigned ms);

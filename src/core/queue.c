@@ -180,9 +180,8 @@ int vh_queue_post_addr(struct vhost_dev *dev, struct vhost_virtqueue *vq,
 
     if (dev->log_enabled) {
         addr.flags |= 1u << VHOST_VRING_F_LOG;
-        addr.log_guest_addr = vh_core_has(dev, VH_RING_F_PACKED)
-                                  ? vq->desc_phys
-                                  : vq->used_phys;
+        addr.log_guest_addr =
+            vh_core_has(dev, VH_RING_F_PACKED) ? vq->desc_phys : vq->used_phys;
     }
     return r < 0 ? r : vh_be_set_vring_addr(dev, &addr);
 }
@@ -378,8 +377,7 @@ static int check_base(struct vhost_dev *dev,
     return r;
 }
 
-int vh_queues_stopped(struct vhost_dev *dev, struct vhost_vdev *vdev,
-                      bool keep)
+int vh_queues_stopped(struct vhost_dev *dev, struct vhost_vdev *vdev, bool keep)
 {
     struct vhost_dev_priv *priv = dev->priv;
     int first = 0;
@@ -476,6 +474,7 @@ int vhost_virtqueue_mask(struct vhost_dev *hdev, struct vhost_vdev *vdev, int n,
     if (r == 0) {
         /* Until this is answered the old fd may still be written. */
         r = vh_be_sync(hdev);
+        vh_core_op_nudge(hdev);
     }
     if (r == -ENOTCONN && VH_READ_ONCE(hdev->priv->reconnect.on)) {
         r = 0; /* nobody calls; the restart tells the next back end */

@@ -283,13 +283,18 @@ static int climb_up(struct vhost_dev *dev)
     return 0;
 }
 
-/* Cancelled in the middle of a rung. */
+/* Called off in the middle of a rung, by the owner or by a failure. */
 static int climb_no_more(struct vhost_dev *dev)
 {
     struct vh_core_ladder *ladder = &dev->priv->ladder;
 
     ladder->at += ladder->at < N_RUNGS && rungs[ladder->at].in_part;
-    return -ECANCELED;
+    if (dev->priv->op.cancelled) {
+        return -ECANCELED;
+    }
+    return vh_be_fail(dev, ladder->failed, "start", VH_NO_QUEUE,
+                      "the back end refused something while its memory or its "
+                      "dirty log was changed as well");
 }
 
 /* Goes on to the end whatever fails.  Return: 0 or -EINPROGRESS. */
@@ -347,7 +352,8 @@ static int move_start(struct vhost_dev *dev)
     struct vh_core_ladder *ladder = &dev->priv->ladder;
 
     if (!ladder->down) {
-        int r = dev->priv->op.cancelled ? climb_no_more(dev) : climb_up(dev);
+        bool off = dev->priv->op.cancelled || ladder->failed < 0;
+        int r = off ? climb_no_more(dev) : climb_up(dev);
 
         if (r == 0) {
             started(dev);
@@ -366,6 +372,19 @@ static int move_start(struct vhost_dev *dev)
         let_go(dev);
     }
     return ladder->result;
+}
+
+bool vh_core_is_starting(const struct vhost_dev *dev)
+{
+    return dev->priv->op.move == move_start && !dev->priv->ladder.down &&
+           dev->priv->ladder.at > 0;
+}
+
+void vh_core_start_fails(struct vhost_dev *dev, int r)
+{
+    if (vh_core_is_starting(dev)) {
+        dev->priv->ladder.failed = r;
+    }
 }
 
 void vh_core_ladder_down(struct vhost_dev *dev)

@@ -53,6 +53,7 @@ struct fake {
     int fail_code;
     bool late;
     int fail_base_of;   /* queue; -1: none */
+    unsigned timeout;   /* milliseconds, of what is waited for */
     unsigned slow;      /* how often a sync without waiting comes too early */
     bool bases_refused; /* the whole batch, and no result is filled in */
 
@@ -217,8 +218,7 @@ static inline int fake_try_sync(struct vhost_dev *dev)
 
 static inline unsigned fake_get_timeout(struct vhost_dev *dev)
 {
-    (void)dev;
-    return 0;
+    return FAKE(dev)->timeout;
 }
 
 static inline int fake_get_fd(struct vhost_dev *dev)

@@ -376,6 +376,96 @@ static void test_memory_comes_and_goes_without_a_wait(void **state)
     core_rig_down(&rig);
 }
 
+static void change_memory(struct core_rig *rig, int result)
+{
+    static char more[0x1000];
+    struct vhost_memory_section section = {
+        .gpa = 0x40000000, .size = sizeof(more), .hva = more, .fd = -1
+    };
+    struct vhost_error *error = NULL;
+
+    vhost_memory_begin(rig->map);
+    assert_int_equal(vhost_memory_add(rig->map, &section), 0);
+    assert_int_equal(vhost_memory_commit(rig->map, &error), result);
+    assert_int_equal(error != NULL, result < 0);
+    vhost_error_free(error);
+}
+
+static void remove_memory(struct core_rig *rig)
+{
+    vhost_memory_begin(rig->map);
+    assert_int_equal(vhost_memory_remove(rig->map, 0x40000000, 0x1000), 0);
+    assert_int_equal(vhost_memory_commit(rig->map, NULL), 0);
+}
+
+/* Else its rings would run over a table that the map has left behind. */
+static void test_a_start_under_way_hears_of_changes(void **state)
+{
+    struct heard heard = { .n = 0 };
+    struct core_rig rig;
+    unsigned regions;
+
+    (void)state;
+    core_rig_up(&rig, 2);
+    rig.fake.slow = rig.fake.slow_left = 3;
+    assert_int_equal(start(&rig, &heard), 0);
+    regions = rig.fake.n_regions;
+    change_memory(&rig, 0);
+    assert_int_equal(rig.fake.n_regions, regions + 1);
+    loop(&rig);
+    assert_int_equal(heard.n, 1);
+    assert_int_equal(heard.result, 0);
+    assert_true(vhost_dev_is_started(&rig.dev));
+    assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
+    remove_memory(&rig);
+    core_rig_down(&rig);
+}
+
+/* Whose refusal it was that the change was told, nobody knows. */
+static void test_a_refusal_told_to_a_change_fails_the_start_too(void **state)
+{
+    struct heard heard = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 2);
+    rig.fake.late = true;
+    rig.fake.slow = rig.fake.slow_left = 3;
+    fake_forget(&rig.fake);
+    rig.fake.fail_at = 3;
+    assert_int_equal(start(&rig, &heard), 0);
+    change_memory(&rig, -EIO);
+    loop(&rig);
+    assert_int_equal(heard.n, 1);
+    assert_int_equal(heard.result, -EIO);
+    assert_non_null(strstr(heard.words, "refused something"));
+    assert_false(vhost_dev_is_started(&rig.dev));
+    assert_int_equal(fake_running(&rig.fake), 0);
+    remove_memory(&rig);
+    core_rig_down(&rig);
+}
+
+/* Somebody else reads the answers: the loop is not left waiting for them. */
+static void test_an_answer_read_by_another_call_wakes_the_loop(void **state)
+{
+    struct heard heard = { .n = 0 };
+    struct core_rig rig;
+
+    (void)state;
+    core_rig_up(&rig, 2);
+    rig.fake.timeout = 60000;
+    rig.fake.slow = rig.fake.slow_left = 1;
+    assert_int_equal(start(&rig, &heard), 0);
+    assert_int_equal(loop(&rig), 0); /* nothing comes by itself */
+    assert_int_equal(heard.n, 0);
+    assert_int_equal(vhost_virtqueue_mask(&rig.dev, &rig.vdev, 1, true), 0);
+    loop(&rig);
+    assert_int_equal(heard.n, 1);
+    assert_int_equal(heard.result, 0);
+    assert_int_equal(vhost_dev_stop(&rig.dev, &rig.vdev, true), 0);
+    core_rig_down(&rig);
+}
+
 static void test_what_waits_for_nobody_ends_at_once(void **state)
 {
     struct committed c = { .n = 0 };
@@ -449,6 +539,9 @@ int main(void)
         cmocka_unit_test(test_cleanup_ends_what_is_under_way),
         cmocka_unit_test(test_a_back_end_that_goes_ends_a_start),
         cmocka_unit_test(test_memory_comes_and_goes_without_a_wait),
+        cmocka_unit_test(test_a_start_under_way_hears_of_changes),
+        cmocka_unit_test(test_a_refusal_told_to_a_change_fails_the_start_too),
+        cmocka_unit_test(test_an_answer_read_by_another_call_wakes_the_loop),
         cmocka_unit_test(test_what_waits_for_nobody_ends_at_once),
         cmocka_unit_test(test_a_change_that_is_refused_breaks_the_device),
         cmocka_unit_test(test_a_device_that_is_cancelled_holds_up_no_change),

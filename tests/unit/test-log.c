@@ -419,6 +419,35 @@ static void test_a_start_is_refused_where_the_log_is_on(void **state)
     core_rig_down(&rig);
 }
 
+static void on_started(struct vhost_dev *dev, int result, void *opaque)
+{
+    (void)dev;
+    *(int *)opaque = result;
+}
+
+/* Its features and rings were posted without: so it is switched over. */
+static void test_a_start_under_way_logs_too(void **state)
+{
+    struct core_rig rig;
+    int result = 1;
+
+    (void)state;
+    begin(&rig);
+    rig.fake.slow = rig.fake.slow_left = 3;
+    assert_int_equal(
+        vhost_dev_start_async(&rig.dev, &rig.vdev, true, on_started, &result),
+        0);
+    assert_logs(&rig, false);
+    log_on(&rig);
+    for (unsigned i = 0; i < 10 && result > 0; i++) {
+        vhost_dev_dispatch(&rig.dev);
+    }
+    assert_int_equal(result, 0);
+    assert_logs(&rig, true);
+    stop(&rig);
+    core_rig_down(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_a_back_end_that_is_lost_keeps_what_it_was_told),
         cmocka_unit_test(test_a_broken_device_writes_unlogged),
         cmocka_unit_test(test_a_start_is_refused_where_the_log_is_on),
+        cmocka_unit_test(test_a_start_under_way_logs_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
