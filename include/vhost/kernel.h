@@ -64,7 +64,8 @@ enum vhost_kernel_fork {
  * @size: sizeof(struct vhost_kernel_options), or 0 for the fields of this
  *     first version
  * @kind: an enum vhost_kernel_kind
- * @fork: an enum vhost_kernel_fork; other than the default needs Linux 6.18
+ * @fork: an enum vhost_kernel_fork; other than the default needs a kernel
+ *     that lets us choose: Linux 6.18, some of 6.12
  * @path: of the node; copied; NULL: the one that belongs to @kind
  * @nodes, @n_nodes: nodes that are open already, in place of @path, as many as
  *     the device needs; given, also on failure, and good for one
@@ -134,7 +135,8 @@ struct vhost_kernel_info {
  *
  * The nodes are opened by vhost_dev_init(), which fails with -ENOENT or -ENODEV
  * (no node, or its module is missing), -EACCES, -ENOTTY (a node of another
- * kind), -EBUSY (another process has claimed it) or -EINVAL (a tap of the
+ * kind), -EBUSY (another process has claimed it), -ENOTSUP (@fork, on a kernel
+ * that does not know it) or -EINVAL (a tap of the
  * wrong kind, a number of queues that the kind does not have); the words say
  * which, and what to do.
  *

@@ -284,6 +284,9 @@ static inline int fake_net_set_backend(struct fake_kernel *k,
     struct fake_tap *tap = fake_tap_of(k, fd);
     bool adds = node->features[0] & VH_KERNEL_F_NET_HDR;
 
+    if (node->n_regions == 0) {
+        return -EFAULT;
+    }
     if (fd < 0) {
         q->backend = -1;
         return 0;

@@ -159,7 +159,7 @@ static void test_who_serves_the_queues_is_chosen_before_the_claim(void **state)
     rig_down(&rig);
     rig_prepare(&rig, VHOST_KERNEL_NET, 2);
     rig.options.fork = VHOST_KERNEL_FORK_KTHREAD;
-    rig_refused(&rig, -ENOTTY, "Linux 6.18");
+    rig_refused(&rig, -ENOTSUP, "Linux 6.18");
 }
 
 static void test_busy_polling_is_told_to_each_queue(void **state)

@@ -223,19 +223,21 @@ static int kernel_init(struct vhost_dev *dev, void *opaque)
 
 static int choose_fork(struct vhost_kernel *kernel)
 {
-    uint8_t how = kernel->options.fork == VHOST_KERNEL_FORK_TASK
-                      ? VH_KERNEL_FORK_TASK
-                      : VH_KERNEL_FORK_KTHREAD;
+    /* A kernel that does not know it reads the index of a queue there. */
+    const uint8_t how[sizeof(uint32_t)] = {
+        kernel->options.fork == VHOST_KERNEL_FORK_TASK ? VH_KERNEL_FORK_TASK
+                                                       : VH_KERNEL_FORK_KTHREAD,
+    };
 
     for (unsigned i = 0; i < kernel->n_nodes; i++) {
         int r =
-            vh_kernel_ioctl(kernel, kernel->nodes[i], VH_KERNEL_SET_FORK, &how);
+            vh_kernel_ioctl(kernel, kernel->nodes[i], VH_KERNEL_SET_FORK, how);
 
         if (r < 0) {
-            return vh_kernel_failed(kernel, r, "SET_FORK_FROM_OWNER",
+            return vh_kernel_failed(kernel, -ENOTSUP, "SET_FORK_FROM_OWNER",
                                     VH_NO_QUEUE,
-                                    "to choose who serves the queues takes "
-                                    "Linux 6.18, built to allow it");
+                                    "this kernel does not let us choose who "
+                                    "serves the queues: Linux 6.18 may");
         }
     }
     return 0;
