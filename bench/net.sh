@@ -5,9 +5,9 @@
 # against the same net_vhost of DPDK 22.11, each side on one core.
 #
 # The three alternate within each round, since the machine changes its mood from
-# minute to minute; the back end is started anew for each, as its port keeps the
-# state of the front end before.  What counts is the median of the ratios of the
-# rounds.  A sample is dropped whose threads waited for a core for more than 5 %
+# minute to minute; all have huge pages; the back end is started anew for each,
+# as its port keeps the state of the front end before.  What counts is the median
+# of the ratios of the rounds.  A sample is dropped whose threads waited for a core for more than 5 %
 # of the time ($WAITING); one without a reading is missing, never 0.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -112,7 +112,7 @@ sample() {
     if [ "$who" = libvhost ]; then
         taskset -c 0 "$build/cli/vhost" bench "user:$w/sock" "--$direction" --polling \
             --layout "$3" "${ours[@]}" --frame 64 --no-progress \
-            --time "$((seconds + 1))" --json >"$w/front" 2>"$w/error" &
+            --huge-pages --time "$((seconds + 1))" --json >"$w/front" 2>"$w/error" &
     else
         (testpmd "$who" 0 "fe$$" "$mode" --force-max-simd-bitwidth=512 --vdev \
             "net_virtio_user0,path=$w/sock,queues=1,queue_size=256,$(variant "$3" "$4")" \

@@ -228,8 +228,8 @@ static struct vhost_net_device *open_net(const struct bench *b)
     }
     memory = entries *
              (room + (o.buffer_size ? o.buffer_size : BUFFER_SIZE_DEFAULT));
-    /* Each allocation begins a page, and has its rows rounded up. */
-    memory += entries * 2 * 64 + 4 * PAGE;
+    /* Two allocations, of whole pages, with room between the buffers. */
+    memory += entries * 2 * 128 + 4 * PAGE;
     if (memory > MEMORY_MAX) {
         out_error("%s: so many frames of this size take more than 1 GiB",
                   b->uri);
