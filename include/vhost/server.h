@@ -73,6 +73,11 @@ struct vhost_server_fault {
  * @n_faults: how many
  * @offer_protocol_features: protocol features that are on offer only if asked
  *     for, as bits: VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS
+ * @offer_features: virtio features, likewise: VIRTIO_F_ACCESS_PLATFORM, which
+ *     says that the front end translates addresses; it is not offered without
+ *     VHOST_USER_PROTOCOL_F_BACKEND_REQ and _REPLY_ACK
+ * @iotlb_timeout_ms: how long to wait for a translation before the buffer or the
+ *     ring there counts as a fault of its driver; 0: 10 seconds
  */
 struct vhost_server_options {
     size_t size;
@@ -84,6 +89,8 @@ struct vhost_server_options {
     const struct vhost_server_fault *faults;
     unsigned n_faults;
     uint64_t offer_protocol_features;
+    uint64_t offer_features;
+    unsigned iotlb_timeout_ms;
 };
 
 /**

@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* The index of the first entry that does not end before @iova. */
-static unsigned search(const struct vh_iotlb *tlb, uint64_t iova)
+static unsigned search(const struct vh_iotlb_map *tlb, uint64_t iova)
 {
     unsigned low = 0, high = tlb->n;
 
@@ -30,7 +30,7 @@ static unsigned search(const struct vh_iotlb *tlb, uint64_t iova)
 }
 
 /* From @at on there are @gone entries less, and @come more. */
-static struct vh_iotlb_entry *make_room(struct vh_iotlb *tlb, unsigned at,
+static struct vh_iotlb_entry *make_room(struct vh_iotlb_map *tlb, unsigned at,
                                         unsigned gone, unsigned come)
 {
     struct vh_iotlb_entry *from = tlb->entries + at;
@@ -52,7 +52,7 @@ static struct vh_iotlb_entry rest_of(const struct vh_iotlb_entry *entry,
     return rest;
 }
 
-void vh_iotlb_drop(struct vh_iotlb *tlb, uint64_t iova, uint64_t last)
+void vh_iotlb_drop(struct vh_iotlb_map *tlb, uint64_t iova, uint64_t last)
 {
     unsigned at = search(tlb, iova);
     unsigned end = at;
@@ -86,7 +86,7 @@ static bool continues(const struct vh_iotlb_entry *a,
            (uintptr_t)a->hva + (a->last - a->iova) + 1 == (uintptr_t)b->hva;
 }
 
-static void insert(struct vh_iotlb *tlb, const struct vh_iotlb_entry *entry)
+static void insert(struct vh_iotlb_map *tlb, const struct vh_iotlb_entry *entry)
 {
     unsigned at = search(tlb, entry->iova);
     struct vh_iotlb_entry *all = tlb->entries;
@@ -106,7 +106,7 @@ static void insert(struct vh_iotlb *tlb, const struct vh_iotlb_entry *entry)
     *make_room(tlb, at, gone, 1) = new;
 }
 
-int vh_iotlb_add(struct vh_iotlb *tlb, const struct vh_iotlb_entry *entry)
+int vh_iotlb_add(struct vh_iotlb_map *tlb, const struct vh_iotlb_entry *entry)
 {
     if (!tlb->entries) {
         tlb->entries = calloc(VH_IOTLB_MAX, sizeof(tlb->entries[0]));
@@ -124,13 +124,13 @@ int vh_iotlb_add(struct vh_iotlb *tlb, const struct vh_iotlb_entry *entry)
     return 0;
 }
 
-void vh_iotlb_clear(struct vh_iotlb *tlb)
+void vh_iotlb_clear(struct vh_iotlb_map *tlb)
 {
     free(tlb->entries);
-    *tlb = (struct vh_iotlb){ .n = 0 };
+    *tlb = (struct vh_iotlb_map){ .n = 0 };
 }
 
-const struct vh_iotlb_entry *vh_iotlb_next(const struct vh_iotlb *tlb,
+const struct vh_iotlb_entry *vh_iotlb_next(const struct vh_iotlb_map *tlb,
                                            uint64_t iova)
 {
     unsigned at = search(tlb, iova);
@@ -138,7 +138,8 @@ const struct vh_iotlb_entry *vh_iotlb_next(const struct vh_iotlb *tlb,
     return at < tlb->n ? &tlb->entries[at] : NULL;
 }
 
-const struct vh_iotlb_entry *vh_iotlb_find(struct vh_iotlb *tlb, uint64_t iova)
+const struct vh_iotlb_entry *vh_iotlb_find(struct vh_iotlb_map *tlb,
+                                           uint64_t iova)
 {
     const struct vh_iotlb_entry *entry;
 

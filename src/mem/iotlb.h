@@ -27,7 +27,7 @@ struct vh_iotlb_entry {
 };
 
 /* All zero: it knows of nothing. */
-struct vh_iotlb {
+struct vh_iotlb_map {
     struct vh_iotlb_entry *entries; /* in order, and they do not overlap */
     unsigned n;
     unsigned found;  /* where the last search ended */
@@ -42,26 +42,27 @@ struct vh_iotlb {
  *
  * Return: 0 or -ENOMEM.
  */
-int vh_iotlb_add(struct vh_iotlb *tlb, const struct vh_iotlb_entry *entry);
+int vh_iotlb_add(struct vh_iotlb_map *tlb, const struct vh_iotlb_entry *entry);
 
 /** vh_iotlb_drop() - forget what is known of addresses
  * @iova: the first
  * @last: the last one; others of the same translation stay, if there is room
  */
-void vh_iotlb_drop(struct vh_iotlb *tlb, uint64_t iova, uint64_t last);
+void vh_iotlb_drop(struct vh_iotlb_map *tlb, uint64_t iova, uint64_t last);
 
 /** vh_iotlb_clear() - forget all, and free */
-void vh_iotlb_clear(struct vh_iotlb *tlb);
+void vh_iotlb_clear(struct vh_iotlb_map *tlb);
 
 /** vh_iotlb_find() - the translation that holds an address, lent until the
  * IOTLB changes; or NULL
  */
-const struct vh_iotlb_entry *vh_iotlb_find(struct vh_iotlb *tlb, uint64_t iova);
+const struct vh_iotlb_entry *vh_iotlb_find(struct vh_iotlb_map *tlb,
+                                           uint64_t iova);
 
 /** vh_iotlb_next() - the first translation of which something is not before
  * an address, lent; or NULL
  */
-const struct vh_iotlb_entry *vh_iotlb_next(const struct vh_iotlb *tlb,
+const struct vh_iotlb_entry *vh_iotlb_next(const struct vh_iotlb_map *tlb,
                                            uint64_t iova);
 
 #endif

@@ -29,6 +29,9 @@ vh_handler_fn vh_on_get_inflight_fd, vh_on_set_inflight_fd;
 /* on-log.c */
 vh_handler_fn vh_on_set_log_base, vh_on_set_log_fd;
 
+/* on-iotlb.c */
+vh_handler_fn vh_on_iotlb_msg;
+
 /* on-mem.c */
 vh_handler_fn vh_on_set_mem_table, vh_on_get_max_mem_slots, vh_on_add_mem_reg,
     vh_on_rem_mem_reg;

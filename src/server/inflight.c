@@ -140,6 +140,16 @@ bool vh_qflight_held(struct vh_squeue *q, struct vh_held *held)
     return true;
 }
 
+void vh_qflight_not_yet(struct vh_squeue *q)
+{
+    q->flight->at_left--;
+}
+
+unsigned vh_qflight_n_left(const struct vh_squeue *q)
+{
+    return q->flight ? q->flight->n_left - q->flight->at_left : 0;
+}
+
 const char *vh_qflight_took(struct vh_squeue *q, uint16_t id, uint32_t at)
 {
     struct vh_qflight *f = q->flight;

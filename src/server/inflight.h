@@ -57,6 +57,12 @@ void vh_qflight_end(struct vh_squeue *q);
  */
 bool vh_qflight_held(struct vh_squeue *q, struct vh_held *held);
 
+/** vh_qflight_not_yet() - the last that was handed out is to come again */
+void vh_qflight_not_yet(struct vh_squeue *q);
+
+/** vh_qflight_n_left() - how many there are to come; also without a buffer */
+unsigned vh_qflight_n_left(const struct vh_squeue *q);
+
 /** vh_qflight_took() - a buffer was popped
  * @id: of its chain
  * @at: vh_devring_base() before the pop

@@ -24,7 +24,6 @@
 
 #include "server/server.h"
 
-#define F_IOMMU 33
 #define SPLIT_RING 4 /* where the entries of a used ring begin */
 
 /* Where each writable piece of a buffer is; by chain id. */
@@ -185,28 +184,41 @@ void vh_qlog_wrote(struct vh_squeue *q, uint16_t id, uint32_t len)
     log->n[id] = 0;
 }
 
-/* Where the used entries count from. */
-static uint64_t entries_at(const struct vh_squeue *q)
+/*
+ * Something was written to the ring: to the descriptors of a packed one, or to
+ * the device's area.
+ */
+static void mark_ring(struct vh_squeue *q, bool descs, uint64_t offset,
+                      uint64_t size)
 {
-    const struct vhost_server *srv = q->srv;
+    struct vhost_server *srv = q->srv;
+    uint64_t base = descs             ? q->log->entries
+                    : is_packed(srv) ? q->log->events
+                                     : q->log_addr;
 
-    if (is_packed(srv) || srv->session.features >> F_IOMMU & 1) {
-        return q->log->entries;
+    while (q->iommu && size > 0) {
+        uint64_t len = size;
+        const uint8_t *hva = vh_qiommu_at(q, descs ? 0 : 2, offset, &len);
+
+        mark(srv, gpa_of(srv, hva), len);
+        offset += len;
+        size -= len;
     }
-    return q->log_addr;
+    mark(srv, base + offset, size);
 }
 
 /* Entries from @from to before @to, of a ring that is a circle. */
 static void mark_entries(struct vh_squeue *q, uint32_t from, uint32_t n)
 {
-    uint64_t at = entries_at(q) + (is_packed(q->srv) ? 0 : SPLIT_RING);
-    size_t one = is_packed(q->srv) ? sizeof(struct vh_packed_desc)
-                                   : sizeof(struct vh_used_elem);
+    bool packed = is_packed(q->srv);
+    uint64_t at = packed ? 0 : SPLIT_RING;
+    size_t one =
+        packed ? sizeof(struct vh_packed_desc) : sizeof(struct vh_used_elem);
     uint32_t to_end = q->size - from;
     uint32_t first = n < to_end ? n : to_end;
 
-    mark(q->srv, at + from * one, first * one);
-    mark(q->srv, at, (n - first) * one);
+    mark_ring(q, packed, at + from * one, first * one);
+    mark_ring(q, packed, at, (n - first) * one);
 }
 
 static void mark_published(struct vh_squeue *q)
@@ -229,7 +241,7 @@ static void mark_published(struct vh_squeue *q)
     }
     n = (uint16_t)(to - from);
     mark_entries(q, from & (q->size - 1), n < q->size ? n : q->size);
-    mark(q->srv, entries_at(q), SPLIT_RING);
+    mark_ring(q, false, 0, SPLIT_RING);
 }
 
 void vh_qlog_published(struct vh_squeue *q)
@@ -249,11 +261,10 @@ void vh_qlog_asked(struct vh_squeue *q)
         return;
     }
     if (is_packed(q->srv)) {
-        mark(q->srv, q->log->events, sizeof(struct vh_packed_event));
+        mark_ring(q, false, 0, sizeof(struct vh_packed_event));
     } else {
-        mark(q->srv, entries_at(q), SPLIT_RING);
-        mark(q->srv,
-             entries_at(q) + SPLIT_RING + q->size * sizeof(struct vh_used_elem),
-             sizeof(uint16_t));
+        mark_ring(q, false, 0, SPLIT_RING);
+        mark_ring(q, false, SPLIT_RING + q->size * sizeof(struct vh_used_elem),
+                  sizeof(uint16_t));
     }
 }

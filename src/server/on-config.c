@@ -47,6 +47,9 @@ int vh_on_set_features(struct vhost_server *srv, struct vh_msg *msg,
         forget_bases(srv);
     }
     srv->session.features = features;
+    if (!vh_server_has_iommu(srv)) {
+        vh_iommu_forget(srv);
+    }
     /* "Ring states": without the bit all rings are enabled. */
     for (unsigned i = 0; i < srv->n_queues; i++) {
         srv->queues[i].enabled |= !(features & VH_F_PROTOCOL_FEATURES);

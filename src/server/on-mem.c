@@ -54,6 +54,7 @@ int vh_on_set_mem_table(struct vhost_server *srv, struct vh_msg *msg,
         return r;
     }
     vh_server_stop_queues(srv);
+    vh_iommu_forget(srv);
     vh_memory_clear(&srv->memory);
     srv->memory = memory;
     if (srv->postcopy.listening) {
@@ -117,6 +118,7 @@ int vh_on_rem_mem_reg(struct vhost_server *srv, struct vh_msg *msg,
 
     (void)reply;
     vh_server_stop_queues(srv);
+    vh_iommu_forget(srv);
     r = vh_memory_remove(&srv->memory, &msg->payload.region.region);
     vh_server_restart_queues(srv);
     return r;

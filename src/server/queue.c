@@ -65,30 +65,36 @@ static void empty_eventfd(int fd)
     }
 }
 
-/* By guest-physical addresses if both sides have said so. */
-static void *find_area(const struct vh_squeue *q, uint64_t addr, uint64_t size)
+void *vh_server_find(struct vhost_server *srv, uint64_t addr, uint64_t size)
 {
-    struct vh_memory *memory = &q->srv->memory;
+    struct vh_memory *memory = &srv->memory;
     uint64_t len = 0;
     void *area;
 
-    if (!vh_server_has(q->srv, VH_PF_GPA_ADDRESSES)) {
+    if (!vh_server_has(srv, VH_PF_GPA_ADDRESSES)) {
         return vh_memory_by_user_addr(memory, addr, size);
     }
     area = vh_memory_translate(memory, addr, size, &len);
     return area && len == size ? area : NULL;
 }
 
-/* Where the three areas are; false if one is not in the memory. */
-static bool find_areas(const struct vh_squeue *q,
-                       struct vh_devring_config *config)
+/* Where the three areas are.  Return: 1; 0 if that is not known yet; -EINVAL if
+ * one is not in the memory; -ENOMEM. */
+static int find_areas(struct vh_squeue *q, struct vh_devring_config *config)
 {
     struct vh_ring_sizes sizes = vh_ring_sizes(q->size, config->features);
 
-    config->desc = find_area(q, q->desc, sizes.desc);
-    config->driver = find_area(q, q->avail, sizes.driver);
-    config->device = find_area(q, q->used, sizes.device);
-    return config->desc && config->driver && config->device;
+    if (vh_server_has_iommu(q->srv)) {
+        return vh_qiommu_begin(q, config);
+    }
+    config->desc = vh_server_find(q->srv, q->desc, sizes.desc);
+    config->driver = vh_server_find(q->srv, q->avail, sizes.driver);
+    config->device = vh_server_find(q->srv, q->used, sizes.device);
+    if (!config->desc || !config->driver || !config->device) {
+        q->srv->session.why = "its ring does not lie in memory";
+        return -EINVAL;
+    }
+    return 1;
 }
 
 static void break_ring(struct vh_squeue *q, const char *why)
@@ -106,8 +112,33 @@ void vh_squeue_break(struct vh_squeue *q, const char *why)
     break_ring(q, why);
 }
 
-/* What the back end before us had taken comes first, in its order. */
-static void serve_held(struct vh_squeue *q)
+/* A buffer was popped: those who must know. */
+static void note_taken(struct vh_squeue *q, const struct vh_chain *chain)
+{
+    if (q->iommu) {
+        vh_qiommu_took(q, chain->id);
+    }
+    if (q->log) {
+        vh_qlog_take(q, chain);
+    }
+}
+
+/* One was not, or not yet. */
+static int not_taken(struct vh_squeue *q, int r)
+{
+    const char *why = r == -EAGAIN ? vh_qiommu_wait(q) : q->ring->broken;
+
+    if (why) {
+        break_ring(q, why);
+        return -EPROTO;
+    }
+    q->active = false;
+    return r;
+}
+
+/* What the back end before us had taken comes first, in its order.
+ * Return: false if some of it is left. */
+static bool serve_held(struct vh_squeue *q)
 {
     struct vhost_server_device *device = q->srv->device;
     struct iovec iov[VH_SQUEUE_PIECES];
@@ -116,19 +147,24 @@ static void serve_held(struct vh_squeue *q)
 
     while (q->active && vh_qflight_held(q, &held)) {
         const char *why;
+        int r;
 
-        if (vh_devring_again(q->ring, &held, &chain) < 0) {
-            break_ring(q, q->ring->broken);
-            return;
+        if (q->iommu) {
+            vh_iommu_pop(q->srv);
         }
-        if (q->log) {
-            vh_qlog_take(q, &chain);
+        r = vh_devring_again(q->ring, &held, &chain);
+        if (r < 0) {
+            vh_qflight_not_yet(q);
+            not_taken(q, r);
+            return false;
         }
+        note_taken(q, &chain);
         why = device->ops->serve(device, q, &chain);
         if (why) {
             vh_squeue_break(q, why);
         }
     }
+    return q->active;
 }
 
 /* A queue that has a ring goes on where it was disabled. */
@@ -163,9 +199,10 @@ int vh_squeue_start(struct vh_squeue *q)
         q->srv->postcopy.awaits != 0) {
         return 0;
     }
-    if (!find_areas(q, &config)) {
-        q->srv->session.why = "its ring does not lie in memory";
-        return -EINVAL;
+    q->awaits = false;
+    r = find_areas(q, &config);
+    if (r <= 0) {
+        return r;
     }
     r = device->ops->queue_start(device, q);
     if (r == 0) {
@@ -185,6 +222,7 @@ int vh_squeue_start(struct vh_squeue *q)
         vh_qflight_end(q);
         vh_devring_free(q->ring);
         q->ring = NULL;
+        vh_qiommu_end(q);
         return r;
     }
     /* Buffers may be there since before the kick was ours to hear. */
@@ -243,14 +281,16 @@ static void stop(struct vh_squeue *q, bool drain)
     for (unsigned i = 0; i < q->srv->n_queues; i++) {
         vh_squeue_publish(&q->srv->queues[i]);
     }
-    q->base = base_without(q, n_held + q->n_left);
+    q->base = base_without(q, n_held + q->n_left + vh_qflight_n_left(q));
     q->has_base = true;
     vh_qlog_end(q);
     vh_qflight_end(q);
     vh_devring_free(q->ring);
     q->ring = NULL;
+    vh_qiommu_end(q);
     q->active = false;
     q->paused = false;
+    q->awaits = false;
 }
 
 void vh_squeue_stop(struct vh_squeue *q)
@@ -331,22 +371,24 @@ void vh_squeue_wake(struct vh_squeue *q)
 int vh_squeue_take(struct vh_squeue *q, struct vh_chain *chain)
 {
     uint32_t at = q->flight ? vh_devring_base(q->ring) : 0;
-    int r = vh_devring_pop(q->ring, chain);
+    const char *why = NULL;
+    int r;
 
-    if (r < 0) {
-        break_ring(q, q->ring->broken);
+    if (q->iommu) {
+        vh_iommu_pop(q->srv);
     }
-    if (r > 0 && q->flight) {
-        const char *why = vh_qflight_took(q, chain->id, at);
-
-        if (why) {
-            vh_squeue_break(q, why);
-            return -EPROTO;
-        }
+    r = vh_devring_pop(q->ring, chain);
+    if (r <= 0) {
+        return r == 0 ? 0 : not_taken(q, r);
     }
-    if (r > 0 && q->log) {
-        vh_qlog_take(q, chain);
+    if (q->flight) {
+        why = vh_qflight_took(q, chain->id, at);
     }
+    if (why) {
+        vh_squeue_break(q, why);
+        return -EPROTO;
+    }
+    note_taken(q, chain);
     return r;
 }
 
@@ -360,11 +402,14 @@ bool vh_squeue_serve(struct vh_squeue *q)
     if (q->fed) {
         return device->input->feed(device, q);
     }
+    if (q->flight && !serve_held(q)) {
+        return true;
+    }
     for (n = 0; n < VH_SQUEUE_TURN && q->active; n++) {
         int r = vh_squeue_take(q, &chain);
         const char *why = r > 0 ? device->ops->serve(device, q, &chain) : NULL;
 
-        if (r == 0) {
+        if (r == 0 || r == -EAGAIN) {
             break;
         }
         if (why) {
@@ -388,6 +433,9 @@ void vh_squeue_complete(struct vh_squeue *q, uint16_t id, uint32_t len)
     }
     if (q->flight) {
         vh_qflight_pushed(q, id);
+    }
+    if (q->iommu) {
+        vh_qiommu_done(q, id);
     }
     vh_devring_push(q->ring, id, len);
     q->pushed = true;

@@ -13,21 +13,14 @@
 #include <stdint.h>
 
 #include "ring/devring.h"
+#include "server/bell.h"
 
 #define VH_SQUEUE_TURN 64    /* buffers, so that every queue gets its turn */
 #define VH_SQUEUE_PIECES 256 /* of one buffer */
 
 struct vh_qflight;
+struct vh_qiommu;
 struct vhost_server;
-
-/* An eventfd of the front end's, to write to. */
-struct vh_sbell {
-    int fd; /* -1: none */
-    bool may_block;
-    bool was_set;    /* by the front end, and be it to none */
-    bool on_its_way; /* in band, see vh_server_ring() */
-    bool again;
-};
 
 struct vh_squeue {
     struct vhost_server *srv;
@@ -35,7 +28,7 @@ struct vh_squeue {
     uint32_t size;
     uint32_t base;
     bool has_base; /* else it is that of a new ring */
-    uint64_t desc; /* user addresses */
+    uint64_t desc; /* user addresses, or what vh_server_find() knows */
     uint64_t avail;
     uint64_t used;
     uint64_t log_addr; /* guest-physical, of a split ring's used area */
@@ -50,6 +43,8 @@ struct vh_squeue {
     struct vh_devring *ring; /* NULL: not running */
     struct vh_qflight *flight; /* NULL: nobody asked for it */
     struct vh_qlog *log;     /* NULL: what is written is not logged */
+    struct vh_qiommu *iommu; /* NULL: addresses are not translated */
+    bool awaits;             /* a translation, to run or to go on */
     unsigned n_lost;         /* taken from it, and never to be answered */
     unsigned n_left;         /* taken, and left to who comes after us */
     bool fed;                /* see struct vh_server_input_ops */
@@ -92,12 +87,6 @@ int vh_squeue_kick(struct vh_squeue *q, int fd);
 /** vh_squeue_unkick() - stop, and wait for the next SET_VRING_KICK */
 void vh_squeue_unkick(struct vh_squeue *q);
 
-/** vh_sbell_ring() - without waiting, whatever it is */
-void vh_sbell_ring(const struct vh_sbell *bell);
-
-/** vh_squeue_set_bell() - replace it; @fd is given, -1: none */
-void vh_squeue_set_bell(struct vh_sbell *bell, int fd);
-
 /** vh_squeue_base() - where it would go on; while it does not run */
 uint32_t vh_squeue_base(const struct vh_squeue *q);
 
@@ -112,7 +101,8 @@ void vh_squeue_wake(struct vh_squeue *q);
 
 /** vh_squeue_take() - a device takes the next buffer of a running queue
  *
- * Return: 1 taken, 0 none, -EPROTO if the queue is (now) broken.
+ * Return: 1 taken; 0 none; -EAGAIN if the queue has left the rounds, until it is
+ * known where the buffer is; -EPROTO if the queue is (now) broken.
  */
 int vh_squeue_take(struct vh_squeue *q, struct vh_chain *chain);
 

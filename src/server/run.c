@@ -33,6 +33,9 @@ static bool one_round(struct vhost_server *srv)
     struct vhost_server_device *device = srv->device;
     bool worked = false;
 
+    if (srv->iommu.news) {
+        vh_iommu_wake(srv);
+    }
     for (unsigned i = 0; i < srv->n_queues; i++) {
         if (srv->queues[i].active) {
             worked |= vh_squeue_serve(&srv->queues[i]);
@@ -51,7 +54,7 @@ static bool one_round(struct vhost_server *srv)
 /* Ask to be woken.  Return: true if there is something to do already. */
 static bool ask_to_wake(struct vhost_server *srv)
 {
-    bool more = srv->unsent;
+    bool more = srv->unsent || srv->iommu.news;
 
     for (unsigned i = 0; i < srv->n_queues; i++) {
         more |= !vh_squeue_may_sleep(&srv->queues[i]);
@@ -151,6 +154,9 @@ static int on_event(struct vhost_server *srv, uint64_t data,
         return 0;
     case VH_EVENT_STATE:
         vh_transfer_run(srv);
+        return 0;
+    case VH_EVENT_MISS:
+        vh_iommu_on_timer(srv);
         return 0;
     case VH_EVENT_SIDE:
         vh_server_on_side(srv);

@@ -23,6 +23,7 @@
 
 #define BIT(n) (UINT64_C(1) << (n))
 #define F_VERSION_1 32
+#define F_ACCESS_PLATFORM 33
 
 void vh_server_log(const struct vhost_server *srv, const char *fmt, ...)
 {
@@ -46,6 +47,11 @@ uint64_t vh_server_features(const struct vhost_server *srv)
                         BIT(VH_RING_F_PACKED) | BIT(VH_RING_F_IN_ORDER) |
                         VH_F_PROTOCOL_FEATURES | srv->device->features;
 
+    /* Whoever can't ask can't translate. */
+    if (!(~vh_server_protocol_features(srv) &
+          (VH_PF(BACKEND_REQ) | VH_PF(REPLY_ACK)))) {
+        features |= srv->options.offer_features & BIT(F_ACCESS_PLATFORM);
+    }
     return features & ~srv->options.hide_features;
 }
 
@@ -225,6 +231,7 @@ static struct vhost_server *server_new(struct vhost_server_device *device,
     srv->log_bell.fd = -1;
     srv->inflight.made = VH_SHM_NULL;
     srv->postcopy.uffd = -1;
+    srv->iommu.timer_fd = -1;
     copy_options(srv, opts);
     if (take_faults(srv, errp) < 0 || server_init(srv, errp) < 0) {
         vhost_server_free(srv);

@@ -11,6 +11,7 @@
  *   log.c        pages that we wrote
  *   queue.c      one queue: its ring, and its turn in a round
  *   device.h     what a device is; blk*.c are one, net*.c another
+ *   iommu.h      addresses that the front end translates
  *   iov.c        buffers in pieces
  *
  * Work is done in rounds: every queue that may have buffers gives some to the
@@ -28,6 +29,7 @@
 #include "server/device.h"
 #include "server/fault.h"
 #include "server/inflight.h"
+#include "server/iommu.h"
 #include "server/log.h"
 #include "server/memory.h"
 #include "server/postcopy.h"
@@ -44,6 +46,7 @@ struct vhost_server {
     struct vh_memory memory;
     struct vh_slog log;
     struct vh_inflight inflight;
+    struct vh_siommu iommu;
     struct vh_sbell log_bell;
     bool log_news; /* marked since log_bell was rung */
     struct vh_postcopy_state postcopy;
@@ -73,6 +76,7 @@ enum vh_server_event {
     VH_EVENT_AGAIN,
     VH_EVENT_STATE,
     VH_EVENT_SIDE,
+    VH_EVENT_MISS,
 };
 
 /** vh_server_watch() - add an fd; 0 or a negative errno
@@ -97,6 +101,10 @@ static inline bool vh_server_has(const struct vhost_server *srv, unsigned bit)
 {
     return srv->session.protocol >> bit & 1;
 }
+
+/** vh_server_find() - what the front end calls @addr, by user addresses, or by
+ * the guest's if both have said so; NULL if not all of it is in one region */
+void *vh_server_find(struct vhost_server *srv, uint64_t addr, uint64_t size);
 
 /** vh_server_features() - the virtio features on offer */
 uint64_t vh_server_features(const struct vhost_server *srv);

@@ -44,6 +44,7 @@ static const struct handler {
     [VH_SET_PROTOCOL_FEATURES] = { vh_on_set_protocol_features, false },
     [VH_GET_QUEUE_NUM]         = { vh_on_get_queue_num,         true  },
     [VH_SET_VRING_ENABLE]      = { vh_on_set_vring_enable,      false },
+    [VH_IOTLB_MSG]             = { vh_on_iotlb_msg,             false },
     [VH_GET_CONFIG]            = { vh_on_get_config,            true  },
     [VH_SET_CONFIG]            = { vh_on_set_config,            false },
     [VH_SET_BACKEND_REQ_FD]    = { vh_on_set_backend_req_fd,    false },
@@ -108,6 +109,7 @@ void vh_session_end(struct vhost_server *srv, const char *why)
     vh_server_reset_device(srv);
     vh_server_postcopy_end(srv);
     vh_server_close_side(srv);
+    vh_iommu_end(srv);
     vh_memory_clear(&srv->memory);
     vh_slog_unset(&srv->log);
     vh_inflight_unset(&srv->inflight);
@@ -146,7 +148,7 @@ static bool gate_is_open(const struct vhost_server *srv,
         return (srv->session.features & VH_F_PROTOCOL_FEATURES) ||
                srv->session.protocol != 0;
     case VH_GATE_IOMMU:
-        return false;
+        return vh_server_has_iommu(srv);
     default:
         return vh_server_has(srv, (unsigned)row->gate);
     }

@@ -95,7 +95,7 @@ static bool gate_is_open(const struct vhost_server *srv,
                          const struct vh_msg_row *row)
 {
     if (row->gate == VH_GATE_IOMMU) {
-        return srv->session.features >> 33 & 1;
+        return vh_server_has_iommu(srv);
     }
     return row->gate < 0 || vh_server_has(srv, (unsigned)row->gate);
 }

@@ -12,7 +12,7 @@
 
 static uint8_t memory[4096];
 
-static void add(struct vh_iotlb *tlb, uint64_t iova, uint64_t size,
+static void add(struct vh_iotlb_map *tlb, uint64_t iova, uint64_t size,
                 uint8_t *hva)
 {
     struct vh_iotlb_entry entry = { .iova = iova,
@@ -23,7 +23,7 @@ static void add(struct vh_iotlb *tlb, uint64_t iova, uint64_t size,
     assert_int_equal(vh_iotlb_add(tlb, &entry), 0);
 }
 
-static uint8_t *hva_of(struct vh_iotlb *tlb, uint64_t iova)
+static uint8_t *hva_of(struct vh_iotlb_map *tlb, uint64_t iova)
 {
     const struct vh_iotlb_entry *entry = vh_iotlb_find(tlb, iova);
 
@@ -32,7 +32,7 @@ static uint8_t *hva_of(struct vh_iotlb *tlb, uint64_t iova)
 
 static void nothing_is_known_at_first(void **state)
 {
-    struct vh_iotlb tlb = { .n = 0 };
+    struct vh_iotlb_map tlb = { .n = 0 };
 
     (void)state;
     assert_null(vh_iotlb_find(&tlb, 0));
@@ -43,7 +43,7 @@ static void nothing_is_known_at_first(void **state)
 
 static void all_addresses_may_be_one_translation(void **state)
 {
-    struct vh_iotlb tlb = { .n = 0 };
+    struct vh_iotlb_map tlb = { .n = 0 };
 
     (void)state;
     add(&tlb, 0, 0, memory); /* no size says 2^64 here */
@@ -57,7 +57,7 @@ static void all_addresses_may_be_one_translation(void **state)
 
 static void neighbours_that_go_on_become_one(void **state)
 {
-    struct vh_iotlb tlb = { .n = 0 };
+    struct vh_iotlb_map tlb = { .n = 0 };
 
     (void)state;
     add(&tlb, 0x1000, 0x10, memory);
@@ -73,7 +73,7 @@ static void neighbours_that_go_on_become_one(void **state)
 
 static void what_is_new_takes_the_place_of_what_was(void **state)
 {
-    struct vh_iotlb tlb = { .n = 0 };
+    struct vh_iotlb_map tlb = { .n = 0 };
 
     (void)state;
     add(&tlb, 0x1000, 0x30, memory);
@@ -88,7 +88,7 @@ static void what_is_new_takes_the_place_of_what_was(void **state)
 
 static void the_next_one_may_begin_later(void **state)
 {
-    struct vh_iotlb tlb = { .n = 0 };
+    struct vh_iotlb_map tlb = { .n = 0 };
 
     (void)state;
     add(&tlb, 0x1000, 0x10, memory);
@@ -101,7 +101,7 @@ static void the_next_one_may_begin_later(void **state)
 /* It may forget, but what it knows is never wrong, and it never overflows. */
 static void full_it_forgets_and_never_lies(void **state)
 {
-    struct vh_iotlb tlb = { .n = 0 };
+    struct vh_iotlb_map tlb = { .n = 0 };
     unsigned known = 0;
 
     (void)state;
@@ -133,7 +133,7 @@ static unsigned pick(unsigned *seed, unsigned n)
 static void random_changes_agree_with_a_list_of_pages(void **state)
 {
     static uint8_t *model[PAGES];
-    struct vh_iotlb tlb = { .n = 0 };
+    struct vh_iotlb_map tlb = { .n = 0 };
     unsigned seed = 5;
 
     (void)state;
