@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,6 +48,19 @@ int system_flush(void)
     return -1;
 }
 
+/* A vDPA device locks all memory that it reaches: as much as we may. */
+static void allow_locked_memory(void)
+{
+    struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+    struct rlimit limit;
+
+    if (setrlimit(RLIMIT_MEMLOCK, &all) < 0 &&
+        getrlimit(RLIMIT_MEMLOCK, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_MEMLOCK, &limit);
+    }
+}
+
 void system_prepare(void)
 {
     for (int fd = 0; fd <= 2; fd++) {
@@ -59,6 +73,7 @@ void system_prepare(void)
     }
     signal(SIGPIPE, SIG_IGN);
     atexit(check_stdout);
+    allow_locked_memory();
 }
 
 void system_catch_signals(void)

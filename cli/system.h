@@ -10,7 +10,8 @@
  *
  * Opens whichever of descriptors 0, 1 and 2 is closed, so that no disk image
  * ever gets the number that printf() writes to; turns SIGPIPE into an error
- * of write(2); and makes an unwritten standard output end with status 1.
+ * of write(2); makes an unwritten standard output end with status 1; and lets
+ * the process lock as much memory as it may.
  */
 void system_prepare(void);
 

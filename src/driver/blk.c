@@ -156,7 +156,7 @@ static int open_queues(struct vhost_blk *disk, struct vhost_error **errp)
     return 0;
 }
 
-static int bring_up(struct vhost_blk *disk, struct vhost_user *user,
+static int bring_up(struct vhost_blk *disk, struct vh_link link,
                     struct vhost_error **errp)
 {
     const struct vhost_blk_options *options = &disk->options;
@@ -177,7 +177,7 @@ static int bring_up(struct vhost_blk *disk, struct vhost_user *user,
         .renew = vh_blk_renew,
         .resumed = on_resumed,
     };
-    int r = vh_device_open(&disk->device, user, &spec, errp);
+    int r = vh_device_open(&disk->device, link, &spec, errp);
 
     if (r == 0) {
         r = shape(disk, errp);
@@ -193,7 +193,7 @@ static int bring_up(struct vhost_blk *disk, struct vhost_user *user,
     return r;
 }
 
-struct vhost_blk *vh_blk_open_user(struct vhost_user *user,
+struct vhost_blk *vh_blk_open_over(struct vh_link link,
                                    const struct vhost_blk_options *options,
                                    struct vhost_error **errp)
 {
@@ -201,15 +201,15 @@ struct vhost_blk *vh_blk_open_user(struct vhost_user *user,
 
     if (!disk) {
         vh_error(errp, -ENOMEM, "open", VH_NO_QUEUE, "out of memory");
-        vhost_user_free(user);
+        vh_link_free(&link);
         return NULL;
     }
     if (take_options(&disk->options, options, errp) < 0) {
-        vhost_user_free(user);
+        vh_link_free(&link);
         free(disk);
         return NULL;
     }
-    if (bring_up(disk, user, errp) < 0) {
+    if (bring_up(disk, link, errp) < 0) {
         vhost_blk_close(disk);
         return NULL;
     }
@@ -223,13 +223,11 @@ struct vhost_blk *vhost_blk_open(const char *uri,
     struct vhost_blk_options known;
     struct vhost_error *error = NULL;
     struct vhost_blk *disk = NULL;
-    struct vhost_user *user;
+    struct vh_link link;
 
-    if (take_options(&known, options, &error) == 0) {
-        user = vh_connect(uri, known.deadline_ms, &error);
-        if (user) {
-            disk = vh_blk_open_user(user, &known, &error);
-        }
+    if (take_options(&known, options, &error) == 0 &&
+        vh_link_open(&link, uri, known.deadline_ms, &error) == 0) {
+        disk = vh_blk_open_over(link, &known, &error);
     }
     if (!disk) {
         vh_open_failed(uri, error, errp);

@@ -76,14 +76,14 @@ struct vhost_blk {
 };
 
 /**
- * vh_blk_open_user() - as vhost_blk_open(), over a connection
- * @user: given, also on failure
+ * vh_blk_open_over() - as vhost_blk_open(), over a back end
+ * @link: given, also on failure
  * @options: copied; NULL for defaults
  * @errp: why it failed
  *
  * Return: the device, or NULL.
  */
-struct vhost_blk *vh_blk_open_user(struct vhost_user *user,
+struct vhost_blk *vh_blk_open_over(struct vh_link link,
                                    const struct vhost_blk_options *options,
                                    struct vhost_error **errp);
 

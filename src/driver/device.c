@@ -133,12 +133,46 @@ static int negotiate(struct vh_device *device, struct vhost_error **errp)
     return r;
 }
 
-int vh_device_open(struct vh_device *device, struct vhost_user *user,
+/*
+ * One of our own: the back end's room closes its own as it likes, and queue
+ * threads must never poll a number that became another file.  The kernel's
+ * devices do not go, and have none.
+ */
+static int open_control(struct vh_device *device, struct vhost_error **errp)
+{
+    if (!vh_link_user(&device->link)) {
+        return 0;
+    }
+    device->control_fd = vh_fd_dup(vh_be_get_fd(&device->dev));
+    if (device->control_fd < 0) {
+        return vh_error(errp, device->control_fd, "dup", VH_NO_QUEUE,
+                        "the control channel can't be duplicated: %s",
+                        strerror(-device->control_fd));
+    }
+    return 0;
+}
+
+/* Its features and configuration would mean other things. */
+static int check_kind(struct vh_device *device, struct vhost_error **errp)
+{
+    uint32_t wanted = device->spec.device_id;
+    uint32_t id = wanted;
+
+    /* A vhost-user back end does not tell. */
+    if (vh_be_get_device_id(&device->dev, &id) < 0 || id == wanted) {
+        return 0;
+    }
+    return vh_error(errp, -EINVAL, "open", VH_NO_QUEUE,
+                    "a device of virtio type %u, and not %u: see `vhost probe`",
+                    id, wanted);
+}
+
+int vh_device_open(struct vh_device *device, struct vh_link link,
                    const struct vh_device_spec *spec, struct vhost_error **errp)
 {
     int r;
 
-    device->user = user;
+    device->link = link;
     device->spec = *spec;
     device->control_fd = -1;
     if (allocate(device) < 0) {
@@ -150,19 +184,17 @@ int vh_device_open(struct vh_device *device, struct vhost_user *user,
     device->dev.num_queues = (int)spec->num_queues;
     device->dev.map = device->map;
     vhost_dev_set_config_notifier(&device->dev, &config_ops);
-    r = vhost_dev_init(&device->dev, user, VHOST_BACKEND_TYPE_USER, 0, errp);
+    r = vhost_dev_init(&device->dev, link.opaque, link.type, 0, errp);
     if (r < 0) {
         return r;
     }
-    /* One of our own: the back end's room closes its own as it likes, and
-     * queue threads must never poll a number that became another file. */
-    device->control_fd = vh_fd_dup(vh_be_get_fd(&device->dev));
-    if (device->control_fd < 0) {
-        return vh_error(errp, device->control_fd, "dup", VH_NO_QUEUE,
-                        "the control channel can't be duplicated: %s",
-                        strerror(-device->control_fd));
+    r = check_kind(device, errp);
+    if (r == 0) {
+        r = open_control(device, errp);
     }
-    r = negotiate(device, errp);
+    if (r == 0) {
+        r = negotiate(device, errp);
+    }
     if (r == 0 && spec->reconnect_ms != 0) {
         r = vh_again_init(device, errp);
     }
@@ -259,14 +291,16 @@ int vh_device_reset_queue(struct vh_device *device, unsigned index,
 void vh_device_close(struct vh_device *device, bool busy)
 {
     if (vhost_dev_is_started(&device->dev)) {
-        if (!busy) {
-            vh_user_hurry(device->user);
+        struct vhost_user *user = vh_link_user(&device->link);
+
+        if (!busy && user) {
+            vh_user_hurry(user);
         }
         vhost_dev_stop(&device->dev, &device->vdev, true);
     }
     vh_fd_close(&device->control_fd);
     vhost_dev_cleanup(&device->dev);
-    vhost_user_free(device->user);
+    vh_link_free(&device->link);
     for (unsigned i = 0; device->pool && i < device->spec.queues; i++) {
         vh_virtq_close(&device->queues[i], device);
     }
@@ -296,7 +330,7 @@ int vh_device_map(struct vh_device *device, void *addr, size_t size, int fd,
 
 bool vh_device_has_config(const struct vh_device *device)
 {
-    return vh_user_has(device->user, VH_PF_CONFIG);
+    return vh_link_has_config(&device->link);
 }
 
 int vh_device_dispatch(struct vh_device *device, struct vhost_error **errp)

@@ -15,10 +15,10 @@
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 #include <vhost/vhost.h>
 
+#include "driver/link.h"
 #include "driver/pool.h"
 #include "driver/virtq.h"
 #include "util/atomic.h"
@@ -65,7 +65,7 @@ struct vh_device_spec {
 struct vh_device {
     struct vhost_dev dev;
     struct vhost_vdev vdev;
-    struct vhost_user *user;
+    struct vh_link link;
     struct vhost_memory_map *map;
     struct vh_pool *pool;
     struct vhost_virtqueue *vqs;
@@ -84,14 +84,14 @@ struct vh_device {
 /**
  * vh_device_open() - connect and negotiate
  * @device: zeroed
- * @user: given, also on failure
+ * @link: given, also on failure
  * @spec: copied; its feature_bits are lent
- * @errp: why it failed
+ * @errp: why
  *
  * Return: 0; -ENOTSUP for a device without VIRTIO_F_VERSION_1; -EINVAL if it has
  * too few queues; or as vhost_dev_init().  vh_device_close() in either case.
  */
-int vh_device_open(struct vh_device *device, struct vhost_user *user,
+int vh_device_open(struct vh_device *device, struct vh_link link,
                    const struct vh_device_spec *spec,
                    struct vhost_error **errp);
 

@@ -112,7 +112,7 @@ static int read_config(struct vhost_fs *fs, struct vhost_error **errp)
 }
 
 /* What a session needs of the device. */
-static int connect_device(struct vhost_fs *fs, struct vhost_user *user,
+static int connect_device(struct vhost_fs *fs, struct vh_link link,
                           struct vhost_error **errp)
 {
     const struct vhost_fs_options *options = &fs->options;
@@ -131,7 +131,7 @@ static int connect_device(struct vhost_fs *fs, struct vhost_user *user,
         .huge_pages = options->huge_pages,
         .lost = on_lost,
     };
-    int r = vh_device_open(&fs->device, user, &spec, errp);
+    int r = vh_device_open(&fs->device, link, &spec, errp);
 
     return r < 0 ? r : read_config(fs, errp);
 }
@@ -148,10 +148,10 @@ static int start(struct vhost_fs *fs, struct vhost_error **errp)
     return r;
 }
 
-static int bring_up(struct vhost_fs *fs, struct vhost_user *user,
+static int bring_up(struct vhost_fs *fs, struct vh_link link,
                     struct vhost_stream *stream, struct vhost_error **errp)
 {
-    int r = connect_device(fs, user, errp);
+    int r = connect_device(fs, link, errp);
 
     if (r == 0 && stream) {
         r = vhost_load_backend_state(&fs->device.dev, stream, errp);
@@ -193,7 +193,7 @@ static void drop(struct vhost_fs *fs)
     free(fs);
 }
 
-struct vhost_fs *vh_fs_mount_user(struct vhost_user *user,
+struct vhost_fs *vh_fs_mount_over(struct vh_link link,
                                   const struct vhost_fs_options *options,
                                   struct vhost_stream *stream,
                                   struct vhost_error **errp)
@@ -201,10 +201,10 @@ struct vhost_fs *vh_fs_mount_user(struct vhost_user *user,
     struct vhost_fs *fs = new_fs(options, stream, errp);
 
     if (!fs) {
-        vhost_user_free(user);
+        vh_link_free(&link);
         return NULL;
     }
-    if (bring_up(fs, user, stream, errp) < 0) {
+    if (bring_up(fs, link, stream, errp) < 0) {
         drop(fs);
         return NULL;
     }
@@ -219,13 +219,11 @@ struct vhost_fs *vh_fs_mount(const char *uri,
     struct vhost_fs_options known;
     struct vhost_error *error = NULL;
     struct vhost_fs *fs = NULL;
-    struct vhost_user *user;
+    struct vh_link link;
 
-    if (take_options(&known, options, &error) == 0) {
-        user = vh_connect(uri, known.deadline_ms, &error);
-        if (user) {
-            fs = vh_fs_mount_user(user, &known, stream, &error);
-        }
+    if (take_options(&known, options, &error) == 0 &&
+        vh_link_open(&link, uri, known.deadline_ms, &error) == 0) {
+        fs = vh_fs_mount_over(link, &known, stream, &error);
     }
     if (!fs) {
         vh_open_failed(uri, error, errp);

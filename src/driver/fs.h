@@ -60,15 +60,15 @@ struct vhost_fs {
     uint32_t request_queues;
 };
 
-/** vh_fs_mount_user() - as vhost_fs_mount(), over a connection
- * @user: given, also on failure
+/** vh_fs_mount_over() - as vhost_fs_mount(), over a back end
+ * @link: given, also on failure
  * @options: copied; NULL for defaults
  * @stream: as in vhost_fs_load(); or NULL: a new session
  * @errp: why it failed
  *
  * Return: the file system, or NULL.
  */
-struct vhost_fs *vh_fs_mount_user(struct vhost_user *user,
+struct vhost_fs *vh_fs_mount_over(struct vh_link link,
                                   const struct vhost_fs_options *options,
                                   struct vhost_stream *stream,
                                   struct vhost_error **errp);

@@ -120,10 +120,17 @@ static int need(const struct vhost_net_device *net, const char *what,
 static int enable_rings(struct vhost_net_device *net, unsigned pairs,
                         struct vhost_error **errp)
 {
+    struct vhost_user *user = vh_link_user(&net->device.link);
     int r = 0;
 
+    if (!user) {
+        return failed(-ENOTSUP, "set pairs",
+                      "the back end can't switch queues one by one, and the "
+                      "device has no control queue",
+                      errp);
+    }
     for (unsigned i = 0; i < 2 * net->options.pairs && r == 0; i++) {
-        r = vh_user_enable_queue(net->device.user, i, i < 2 * pairs, errp);
+        r = vh_user_enable_queue(user, i, i < 2 * pairs, errp);
     }
     return r;
 }

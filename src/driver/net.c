@@ -14,7 +14,6 @@
 #include <string.h>
 #include <linux/virtio_net.h>
 
-#include "backend/user/user.h"
 #include "driver/layout.h"
 #include "driver/options.h"
 #include "ring/layout.h"
@@ -232,7 +231,7 @@ static void fill_info(struct vhost_net_device *net)
     net->info.features = device->features;
 }
 
-static int take_up(struct vhost_net_device *net, struct vhost_user *user,
+static int take_up(struct vhost_net_device *net, struct vh_link link,
                    bool control, struct vhost_error **errp)
 {
     const struct vhost_net_options *options = &net->options;
@@ -251,7 +250,7 @@ static int take_up(struct vhost_net_device *net, struct vhost_user *user,
         .huge_pages = options->huge_pages,
         .lost = on_lost,
     };
-    int r = vh_device_open(&net->device, user, &spec, errp);
+    int r = vh_device_open(&net->device, link, &spec, errp);
 
     if (r == 0) {
         r = vh_net_read_config(net, errp);
@@ -293,7 +292,7 @@ static bool wants_control(const struct vhost_net_device *net)
            (pairs == 1 || net->info.max_pairs == pairs);
 }
 
-static struct vhost_net_device *new_device(struct vhost_user *user,
+static struct vhost_net_device *new_device(struct vh_link link,
                                            const struct vhost_net_options *o,
                                            struct vhost_error **errp)
 {
@@ -306,20 +305,20 @@ static struct vhost_net_device *new_device(struct vhost_user *user,
         net = NULL;
     }
     if (!net) {
-        vhost_user_free(user);
+        vh_link_free(&link);
     }
     return net;
 }
 
 struct vhost_net_device *
-vh_net_open_user(struct vhost_user *user, bool control,
+vh_net_open_over(struct vh_link link, bool control,
                  const struct vhost_net_options *options,
                  struct vhost_error **errp)
 {
-    struct vhost_net_device *net = new_device(user, options, errp);
+    struct vhost_net_device *net = new_device(link, options, errp);
 
     if (net &&
-        (take_up(net, user, control, errp) < 0 || start(net, errp) < 0)) {
+        (take_up(net, link, control, errp) < 0 || start(net, errp) < 0)) {
         vhost_net_close(net);
         net = NULL;
     }
@@ -331,21 +330,26 @@ static struct vhost_net_device *
 open_uri(const char *uri, const struct vhost_net_options *options,
          struct vhost_error **errp)
 {
-    struct vhost_user *user = vh_connect(uri, options->deadline_ms, errp);
-    struct vhost_net_device *net =
-        user ? new_device(user, options, errp) : NULL;
+    struct vhost_net_device *net;
+    struct vh_link link;
 
+    if (vh_link_open(&link, uri, options->deadline_ms, errp) < 0) {
+        return NULL;
+    }
+    net = new_device(link, options, errp);
     if (!net) {
         return NULL;
     }
-    if (take_up(net, user, false, errp) < 0) {
+    if (take_up(net, link, false, errp) < 0) {
         vhost_net_close(net);
         return NULL;
     }
     if (wants_control(net)) {
         vhost_net_close(net);
-        user = vh_connect(uri, options->deadline_ms, errp);
-        return user ? vh_net_open_user(user, true, options, errp) : NULL;
+        if (vh_link_open(&link, uri, options->deadline_ms, errp) < 0) {
+            return NULL;
+        }
+        return vh_net_open_over(link, true, options, errp);
     }
     if (start(net, errp) < 0) {
         vhost_net_close(net);

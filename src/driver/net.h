@@ -74,8 +74,8 @@ struct vhost_net_device {
     uint64_t command_gpa;
 };
 
-/** vh_net_open_user() - as vhost_net_open(), over a connection
- * @user: given, also on failure
+/** vh_net_open_over() - as vhost_net_open(), over a back end
+ * @link: given, also on failure
  * @control: take the queue behind the pairs as the control queue
  * @options: copied; NULL for defaults
  * @errp: why it failed
@@ -83,7 +83,7 @@ struct vhost_net_device {
  * Return: the device, or NULL.
  */
 struct vhost_net_device *
-vh_net_open_user(struct vhost_user *user, bool control,
+vh_net_open_over(struct vh_link link, bool control,
                  const struct vhost_net_options *options,
                  struct vhost_error **errp);
 

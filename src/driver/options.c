@@ -7,16 +7,12 @@
 #include "driver/options.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 
 #include <vhost/virtq.h>
 
-#include "driver/uri.h"
 #include "ring/layout.h"
 #include "util/error.h"
-
-#define LONG_FACTOR 6 /* the long deadline, in deadlines */
 
 static int refuse(struct vhost_error **errp, const char *why)
 {
@@ -53,27 +49,6 @@ int vh_options_check_ring(unsigned queue_size, unsigned least, unsigned layout,
         return refuse(errp, "no such ring layout");
     }
     return 0;
-}
-
-static unsigned long_deadline_ms(unsigned deadline_ms)
-{
-    return deadline_ms < UINT_MAX / LONG_FACTOR ? deadline_ms * LONG_FACTOR
-                                                : UINT_MAX;
-}
-
-struct vhost_user *vh_connect(const char *uri, unsigned deadline_ms,
-                              struct vhost_error **errp)
-{
-    struct vhost_user_options connection = { .size = sizeof(connection) };
-    struct vh_uri where;
-
-    if (vh_uri_parse(&where, uri, errp) < 0) {
-        return NULL;
-    }
-    connection.path = where.path;
-    connection.deadline_ms = deadline_ms;
-    connection.long_deadline_ms = long_deadline_ms(deadline_ms);
-    return vhost_user_new(&connection, errp);
 }
 
 void vh_open_failed(const char *uri, struct vhost_error *error,

@@ -6,7 +6,6 @@
 #include <stddef.h>
 
 #include <vhost/error.h>
-#include <vhost/user.h>
 
 /**
  * vh_options_copy() - take what the caller knows of a struct of options
@@ -30,16 +29,6 @@ int vh_options_copy(void *to, size_t size, const void *from,
  */
 int vh_options_check_ring(unsigned queue_size, unsigned least, unsigned layout,
                           struct vhost_error **errp);
-
-/** vh_connect() - to the back end that a URI names
- * @uri: "user:PATH"
- * @deadline_ms: for an answer; 0: the default
- * @errp: why it failed
- *
- * Return: the connection, or NULL.
- */
-struct vhost_user *vh_connect(const char *uri, unsigned deadline_ms,
-                              struct vhost_error **errp);
 
 /** vh_open_failed() - hand on a failure in words that begin with the URI */
 void vh_open_failed(const char *uri, struct vhost_error *error,

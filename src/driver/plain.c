@@ -55,13 +55,13 @@ static int connect_device(struct vh_plain *plain, const char *uri,
         .best_layouts = best_layouts,
         .pool_size = plain->class->memory + PAGE,
     };
-    struct vhost_user *user = vh_connect(uri, options->deadline_ms, errp);
-    int r;
+    struct vh_link link;
+    int r = vh_link_open(&link, uri, options->deadline_ms, errp);
 
-    if (!user) {
-        return -ENOTCONN;
+    if (r < 0) {
+        return r;
     }
-    r = vh_device_open(&plain->device, user, &spec, errp);
+    r = vh_device_open(&plain->device, link, &spec, errp);
     if (r == 0) {
         r = vh_device_start(&plain->device, 0, 0, errp);
     }

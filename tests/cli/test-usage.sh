@@ -100,8 +100,12 @@ check "serve null: without a size" usage 'a size' \
 
 check "kernel: is not in this build" fails_with 1 '^vhost: .*build' \
     "$VHOST" probe kernel:/dev/vhost-net
-check "vdpa: is not in this build" fails_with 1 '^vhost: .*build' \
-    "$VHOST" bench vdpa:/dev/vhost-vdpa-0
+check "a vDPA device that is not there" \
+    fails_with 1 '^vhost: vdpa:/dev/vhost-vdpa-77: No such file.*vhost_vdpa' \
+    "$VHOST" bench vdpa:/dev/vhost-vdpa-77
+check "a file that is no vDPA device" \
+    fails_with 1 '^vhost: vdpa:/dev/null: not a vhost-vdpa node' \
+    "$VHOST" copy vdpa:/dev/null "$work/s"
 
 output_lost() { # command…: ends with 1
     run "$@"

@@ -139,7 +139,7 @@ static void open_with(struct rig *rig,
     close(pair[1]);
     user = vhost_user_new_fd(pair[0], NULL, &error);
     assert_non_null(user);
-    rig->disk = vh_blk_open_user(user, options, &error);
+    rig->disk = vh_blk_open_over(vh_link_of_user(user), options, &error);
     if (!rig->disk) {
         fail_msg("%s", vhost_error_message(error));
     }

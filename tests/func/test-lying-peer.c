@@ -69,7 +69,7 @@ static struct vhost_blk *open_disk(int fd, struct vhost_error **errp)
     };
     struct vhost_user *user = vhost_user_new_fd(fd, &chr, errp);
 
-    return user ? vh_blk_open_user(user, &options, errp) : NULL;
+    return user ? vh_blk_open_over(vh_link_of_user(user), &options, errp) : NULL;
 }
 
 /* Reads a block.  Return: its result, or what the queue says. */

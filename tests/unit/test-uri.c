@@ -35,9 +35,6 @@ static void test_kinds_to_come_are_not_supported_yet(void **state)
     refused("kernel:/dev/vhost-net", -ENOTSUP,
             "kernel:/dev/vhost-net: kernel back ends are not in this build "
             "yet");
-    refused("vdpa:/dev/vhost-vdpa-0", -ENOTSUP,
-            "vdpa:/dev/vhost-vdpa-0: the drivers of this build take no vDPA "
-            "device yet");
 }
 
 static void test_anything_else_is_told_which_forms_exist(void **state)

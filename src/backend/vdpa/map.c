@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "backend/ops.h"
@@ -63,13 +64,23 @@ int vh_vdpa_batch(struct vhost_vdpa *vdpa, bool begin)
 int vh_vdpa_map_failed(struct vhost_vdpa *vdpa, int r, uint64_t iova,
                        uint64_t size)
 {
+    struct rlimit lock;
+    const char *hint = "";
+
+    if (getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur < size) {
+        hint = ": all memory that the device reaches is locked, and "
+               "RLIMIT_MEMLOCK is less: raise it (ulimit -l)";
+    } else if (r == -ENOMEM || r == -EFAULT) {
+        /* It says EFAULT whatever it is that it does not like. */
+        hint = ": is RLIMIT_MEMLOCK as large as all that the device reaches?  "
+               "Does it lie in more pieces of physical memory than "
+               "max_iotlb_entries of the module vhost_vdpa (2048)?  Huge pages "
+               "help";
+    }
     return vh_be_fail(vdpa->dev, r, "IOTLB_MSG", VH_NO_QUEUE,
                       "%s: %#llx bytes at %#llx: %s%s", vdpa->name,
                       (unsigned long long)size, (unsigned long long)iova,
-                      strerror(-r),
-                      r == -ENOMEM ? ": all memory of the device is locked: is "
-                                     "RLIMIT_MEMLOCK as large?"
-                                   : "");
+                      strerror(-r), hint);
 }
 
 int vh_vdpa_check_range(struct vhost_vdpa *vdpa, uint64_t iova, uint64_t size)
