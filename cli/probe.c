@@ -114,8 +114,11 @@ static int init_device(struct probe *p, struct vhost_error **errp)
     };
 
     if (strncmp(p->uri, "kernel:", 7) == 0) {
-        type = VHOST_BACKEND_TYPE_KERNEL;
-    } else if (strncmp(p->uri, "vdpa:", 5) == 0) {
+        out_error("%s: `vhost probe` takes no kernel device in this build",
+                  p->uri);
+        return -ENOTSUP;
+    }
+    if (strncmp(p->uri, "vdpa:", 5) == 0) {
         const struct vhost_vdpa_options v = { .size = sizeof(v),
                                               .path = o.path };
 
@@ -356,12 +359,10 @@ int probe_main(int argc, char **argv)
 
     argp_parse(&argp, argc, argv, 0, NULL, &p);
     r = probe_device(&p, &err);
-    if (r < 0 && err && strncmp(p.uri, "kernel:", 7) == 0) {
-        /* It does not know how the device was called. */
-        out_error("%s: %s", p.uri, vhost_error_message(err));
-        vhost_error_free(err);
-    } else if (r < 0) {
-        out_library_error(err);
+    if (r < 0) {
+        if (err) {
+            out_library_error(err);
+        }
     } else if (p.client.json) {
         print_json(&p);
     } else {
