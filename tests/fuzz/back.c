@@ -10,6 +10,7 @@
  * Left out is postcopy: whoever touches a page that is to come waits for it,
  * and there is one thread here.
  */
+#include <linux/vhost_types.h>
 #include <linux/virtio_ids.h>
 #include <endian.h>
 #include <errno.h>
@@ -32,6 +33,8 @@
 #define USER UINT64_C(0x7000000000)
 #define HALF UINT64_C(0x8000) /* a region; there are two */
 #define SIZE (2 * HALF)
+#define IOVA UINT64_C(0x7f00000000) /* of both, one after the other */
+#define PAGE UINT64_C(0x1000)
 #define RING UINT64_C(0x1000) /* what one queue takes of the first */
 #define QUEUES 3
 #define ENTRIES 8u
@@ -53,7 +56,7 @@ struct front {
     int inflight; /* the last buffer that came, or -1 */
     struct vh_inflight_area area;
     int pipe[2]; /* of a state */
-    bool packed, by_gpa, net;
+    bool packed, by_gpa, net, iommu;
     uint16_t next[QUEUES]; /* where the driver writes; bit 15: has wrapped */
 };
 
@@ -92,7 +95,43 @@ static void learn(struct front *f, struct vh_msg *msg)
     vh_msg_close_fds(msg);
 }
 
-/* The server does what it can; what it says is thrown away. */
+/* What the front end calls a byte of memory. */
+static uint64_t address(const struct front *f, uint64_t at)
+{
+    uint64_t half = at / HALF;
+
+    return (f->by_gpa ? GPA + half * 2 * HALF : USER + half * 4 * HALF) +
+           at % HALF;
+}
+
+/* Some pages; most are where one would think, and may be used. */
+static void translation(const struct front *f, struct vh_iotlb *m, uint8_t byte)
+{
+    static const uint8_t perms[] = { VHOST_ACCESS_RW, VHOST_ACCESS_RW,
+                                     VHOST_ACCESS_RO, VHOST_ACCESS_WO };
+    uint64_t at = byte % 16 * PAGE;
+    uint64_t to = byte & 0x40 ? SIZE - PAGE - at : at;
+
+    *m = (struct vh_iotlb){ .iova = IOVA + at,
+                            .size = PAGE,
+                            .user_addr = address(f, to),
+                            .perm = perms[byte >> 4 & 3],
+                            .type = byte & 0x80 ? VHOST_IOTLB_INVALIDATE
+                                                : VHOST_IOTLB_UPDATE };
+}
+
+static void translate(struct front *f, uint8_t byte)
+{
+    struct vh_msg msg;
+
+    vh_msg_init(&msg, VH_IOTLB_MSG);
+    msg.size = sizeof(msg.payload.iotlb);
+    translation(f, &msg.payload.iotlb, byte);
+    wire_send_bent(f->sock, &msg, &f->in, 0);
+}
+
+/* The server does what it can; what it says is thrown away, but a question may
+ * have an answer. */
 static bool turn(struct front *f)
 {
     struct pollfd pfd = { .fd = vhost_server_get_fd(f->server),
@@ -109,6 +148,11 @@ static bool turn(struct front *f)
     while (f->side >= 0 && wire_receive(f->side, &msg)) {
         uint8_t answer = take_u8(&f->in);
 
+        if (msg.request == VH_BACK_IOTLB_MSG && !(answer & 2)) {
+            uint64_t page = (msg.payload.iotlb.iova - IOVA) / PAGE % 16;
+
+            translate(f, (uint8_t)(answer & 0x40 ? answer & 0x7f : page));
+        }
         if (answer & 1) {
             msg.flags |= VH_MSG_F_REPLY;
             msg.size = 8;
@@ -131,7 +175,7 @@ static void table(struct vh_mem_region *region, unsigned i)
 static void addresses(const struct front *f, struct vh_vring_addr *addr,
                       uint32_t i)
 {
-    uint64_t at = (f->by_gpa ? GPA : USER) + i * RING;
+    uint64_t at = f->iommu ? IOVA + i * RING : address(f, i * RING);
 
     *addr = (struct vh_vring_addr){ .index = i,
                                     .flags = i & 1,
@@ -147,7 +191,8 @@ static uint64_t features(const struct front *f, uint8_t bits)
            (bits & 1 ? BIT(VH_RING_F_EVENT_IDX) : 0) |
            (bits & 2 ? BIT(VH_RING_F_IN_ORDER) : 0) | (bits & 4 ? BIT(26) : 0) |
            (f->net ? BIT(15) | BIT(16) | BIT(17) | BIT(22) : BIT(6) | BIT(9)) |
-           (f->packed ? BIT(VH_RING_F_PACKED) : 0);
+           (f->packed ? BIT(VH_RING_F_PACKED) : 0) |
+           (f->iommu && !(bits & 8) ? BIT(33) : 0);
 }
 
 /* A state that might be loaded: the pipe holds it. */
@@ -264,6 +309,10 @@ static void fill(struct front *f, struct vh_msg *msg, uint8_t byte)
         msg->n_fds = 1;
         msg->fds[0] = world.log;
         break;
+    case VH_IOTLB_MSG:
+        msg->size = sizeof(msg->payload.iotlb);
+        translation(f, &msg->payload.iotlb, byte);
+        break;
     case VH_SET_BACKEND_REQ_FD:
         side_fd(f, msg);
         break;
@@ -328,13 +377,16 @@ static void negotiate(struct front *f, uint8_t byte)
     say(f, VH_SET_OWNER, 0, 0);
     say(f, VH_SET_FEATURES, byte, 0);
     say(f, VH_SET_MEM_TABLE, byte, 0);
+    if (f->iommu && byte & 0x10) {
+        say(f, VH_SET_BACKEND_REQ_FD, 0, 0);
+    }
 }
 
 /* One descriptor of a request, somewhere in memory. */
 static void describe(struct front *f, uint32_t q, unsigned k, uint16_t flags)
 {
     uint8_t where = take_u8(&f->in), len = take_u8(&f->in);
-    uint64_t gpa = GPA + 0x3000 + where * 64u;
+    uint64_t gpa = (f->iommu ? IOVA : GPA) + 0x3000 + where * 64u;
     uint16_t next = f->next[q];
     uint8_t *at = world.at + q * RING;
 
@@ -404,6 +456,14 @@ static void step(struct front *f)
     case 7:
         eventfd_write(world.event[byte % QUEUES], 1);
         break;
+    case 9:
+    case 10:
+        if (f->iommu) {
+            translate(f, byte);
+            break;
+        }
+        say(f, byte % (VH_REQUEST_END + 2), take_u8(&f->in), op / 64);
+        break;
     case 8:
         vhost_server_config_changed(f->server, NULL);
         break;
@@ -431,11 +491,13 @@ static void run(struct front *f, int server_end, uint8_t kind)
     const struct vhost_server_options options = {
         .hide_protocol_features = VH_PF(PAGEFAULT),
         .offer_protocol_features = VH_PF(INBAND_NOTIFICATIONS),
+        .offer_features = kind & 16 ? BIT(33) : 0,
     };
 
     f->net = kind % 4 == 1;
     f->packed = kind & 4;
     f->by_gpa = kind & 8;
+    f->iommu = kind & 16;
     f->server =
         vhost_server_new_fd(server_end, make_device(kind), &options, NULL);
     CLAIM(f->server);
