@@ -215,7 +215,7 @@ static int open_queues(struct vh_device *device, uint16_t indirect_len,
         vq->returns = device->returns;
         vq->error_fd = device->vqs[i].error_notifier.fd;
         device->rings[i] = (struct vhost_vdev_queue){
-            .size = device->spec.queue_size,
+            .size = vq->size,
             .base = vh_ring_first_base(device->features),
             .desc = vq->desc_gpa,
             .avail = vq->driver_gpa,

@@ -30,11 +30,10 @@
  * @trim: of the features that the device offers, those to take; or NULL: all
  * @queues: how many, not 0
  * @num_queues: of those that the back end counts; 0: it is not asked
- * @queue_size: entries of each
+ * @queue_size: entries of each; @control: the last is a control queue
  * @layout: an enum vhost_layout
  * @best_layouts: see vh_layout_choose()
- * @polling: no calls
- * @spin_us: see struct vhost_blk_options
+ * @polling: no calls; @spin_us: see struct vhost_blk_options
  * @pool_size: bytes of memory to hand out
  * @huge_pages: for that memory
  * @lost: the back end is gone, in words; called by vh_device_dispatch()
@@ -52,6 +51,7 @@ struct vh_device_spec {
     uint32_t queue_size;
     unsigned layout;
     const unsigned *best_layouts;
+    bool control;
     bool polling;
     unsigned spin_us;
     size_t pool_size;

@@ -32,8 +32,9 @@
 #define LINE_PAIR 128
 #define WATCHDOG_MS 100
 #define ALIVE_NS 10000000
+#define CONTROL_SIZE 64  /* what QEMU's devices take at most */
 #define RETURN_NS 500000 /* of a back end that may return */
-#define SPINS 1000   /* between two looks at the clock */
+#define SPINS 1000       /* between two looks at the clock */
 #define LOOK_NS 5000 /* before a sleep, unless the user wants it otherwise */
 #define LOOKS 16     /* between two looks at the clock, before a sleep */
 
@@ -62,8 +63,7 @@ struct areas {
 static struct areas divide(const struct vh_virtq *vq)
 {
     const struct vh_device *device = vq->device;
-    struct vh_ring_sizes sizes =
-        vh_ring_sizes(device->spec.queue_size, device->features);
+    struct vh_ring_sizes sizes = vh_ring_sizes(vq->size, device->features);
     struct areas areas;
 
     areas.driver = round_up(sizes.desc);
@@ -82,7 +82,7 @@ static int make_ring(struct vh_virtq *vq)
     return vh_ring_new(
         &vq->ring,
         &(struct vh_ring_config){
-            .size = device->spec.queue_size,
+            .size = vq->size,
             .features = device->features,
             .desc = memory,
             .driver = memory + areas.driver,
@@ -128,6 +128,11 @@ int vh_virtq_open(struct vh_virtq *vq, struct vh_device *device, unsigned index,
 
     vq->device = device;
     vq->index = index;
+    vq->size = device->spec.queue_size;
+    if (device->spec.control && index == device->spec.queues - 1 &&
+        vq->size > CONTROL_SIZE) {
+        vq->size = CONTROL_SIZE;
+    }
     vq->error_fd = -1;
     vq->indirect_len = indirect_len;
     init_spin(vq, device->spec.spin_us);

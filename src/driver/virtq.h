@@ -23,6 +23,7 @@ struct vh_virtq {
     struct vh_ring *ring;
     struct vh_device *device;
     unsigned index;
+    uint32_t size; /* entries */
     int failed;   /* 0; -EPROTO: ring broken; -ENOTCONN: back end gone */
     bool watched; /* the program polls the call fd itself */
     uint16_t indirect_len;
@@ -48,7 +49,8 @@ struct vh_virtq {
 size_t vh_virtq_memory(const struct vh_device *device, uint16_t indirect_len);
 
 /**
- * vh_virtq_open() - make a queue of device->queue_size entries
+ * vh_virtq_open() - make a queue, of as many entries as the device's are to
+ * have; a control queue has fewer
  * @vq: zeroed, but for its notifiers, which are none
  * @device: lent
  * @index: of the queue
