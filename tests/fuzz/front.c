@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A whole device against a back end that lies where the input says so.
+ * A whole device against a back end that lies where the input says so; built
+ * with RECONNECTS, one that dies now and then, and is followed by another.
  *
  * The library waits in poll(2) and looks at one clock; the linker puts ours in
  * their place.  So the back end works while the library waits, in the same
@@ -9,9 +10,11 @@
  */
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/un.h>
 #include <time.h>
 
 #include <vhost/postcopy.h>
+#include <vhost/reconnect.h>
 #include <vhost/vhost.h>
 
 #include "fuzz/bytes.h"
@@ -27,6 +30,11 @@
 #define STEPS 40
 #define POLLS 20000
 #define WINDOW 0x10000u
+#ifdef RECONNECTS
+#define KINDS 24 /* of steps */
+#else
+#define KINDS 20
+#endif
 
 struct owner {
     struct bytes in;
@@ -48,6 +56,8 @@ static struct {
     struct vhost_memory_section memory;
     void *window;
     int kick[QUEUES], call[QUEUES];
+    int listener;
+    struct sockaddr_un at;
 } world;
 
 static struct owner *now_running;
@@ -81,6 +91,21 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *t)
     return 0;
 }
 
+/* Where back ends are found. */
+static void make_listener(void)
+{
+    world.at.sun_family = AF_UNIX;
+    snprintf(world.at.sun_path, sizeof(world.at.sun_path),
+             "/tmp/vhost-fuzz-%d.sock", (int)getpid());
+    unlink(world.at.sun_path);
+    world.listener =
+        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    CLAIM(world.listener >= 0);
+    CLAIM(bind(world.listener, (struct sockaddr *)&world.at,
+               sizeof(world.at)) == 0);
+    CLAIM(listen(world.listener, 16) == 0);
+}
+
 static void make_world(void)
 {
     CLAIM(vhost_memory_alloc(&world.memory, 4 * SIZE, 0, NULL) == 0);
@@ -95,6 +120,7 @@ static void make_world(void)
     world.window =
         mmap(NULL, WINDOW, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CLAIM(world.window != MAP_FAILED);
+    make_listener();
 }
 
 static int on_translate(struct vhost_vdev *vdev, uint64_t iova, bool write,
@@ -336,11 +362,33 @@ static void step_outside(struct owner *o, uint8_t op, uint8_t byte)
     }
 }
 
+/* What becomes of the back end: only where another one may come. */
+static void step_of_back_end(struct owner *o, uint8_t op, uint8_t byte)
+{
+    switch (op) {
+    case 20:
+        peer_hang_up(&o->peer);
+        break;
+    case 21: /* it can't be found; or it can again */
+        if (unlink(world.at.sun_path) < 0) {
+            close(world.listener);
+            make_listener();
+            o->peer.listener = world.listener;
+        }
+        break;
+    default:
+        clock_ns += byte * INT64_C(1000000);
+    }
+}
+
 static void step(struct owner *o)
 {
     uint8_t op = take_u8(&o->in), byte = take_u8(&o->in);
 
-    switch (op % 20) {
+    if (op % KINDS >= 20) {
+        step_of_back_end(o, op % KINDS, byte);
+    }
+    switch (op % KINDS) {
     case 0:
     case 1:
         start_or_stop(o, false);
@@ -374,7 +422,7 @@ static void step(struct owner *o)
         peer_ask(&o->peer);
         break;
     default:
-        step_outside(o, op % 20, byte);
+        step_outside(o, op % KINDS, byte);
     }
     peer_turn(&o->peer);
     vhost_dev_dispatch(&o->dev);
@@ -408,10 +456,13 @@ static void run(struct owner *o, int fd, uint8_t how)
     const struct vhost_user_options options = {
         .extra = how & 2 ? UINT64_C(0xffffff) & ~VH_PF(XEN_MMAP) : 0,
         .host_addresses = how & 4,
+        .path = fd < 0 ? world.at.sun_path : NULL,
     };
+    const struct vhost_reconnect again = { .total_ms = how & 16 ? 3000 : 0 };
     struct vhost_error *error = NULL;
 
-    o->user = vhost_user_new_fd(fd, &options, NULL);
+    o->user = fd >= 0 ? vhost_user_new_fd(fd, &options, NULL)
+                      : vhost_user_new(&options, NULL);
     CLAIM(o->user);
     if (vhost_dev_init(&o->dev, o->user, VHOST_BACKEND_TYPE_USER, 0, &error) <
         0) {
@@ -419,6 +470,9 @@ static void run(struct owner *o, int fd, uint8_t how)
         vhost_error_free(error);
         vhost_user_free(o->user);
         return;
+    }
+    if (fd < 0) {
+        CLAIM(vhost_dev_set_reconnect(&o->dev, &again) == 0);
     }
     vhost_ack_features(&o->dev, bits, o->peer.features);
     for (int i = 0; i < STEPS && o->in.left > 0; i++) {
@@ -442,6 +496,20 @@ static void run(struct owner *o, int fd, uint8_t how)
     vhost_user_free(o->user);
 }
 
+/* As it was: at its place, with nobody before it. */
+static void end_listener(void)
+{
+    int fd;
+
+    while ((fd = accept(world.listener, NULL, NULL)) >= 0) {
+        close(fd);
+    }
+    if (access(world.at.sun_path, F_OK) < 0) {
+        close(world.listener);
+        make_listener();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct owner *o = calloc(1, sizeof(*o));
@@ -453,14 +521,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         make_world();
     }
     before = wire_next_fd();
+#ifdef RECONNECTS
+    pair[0] = pair[1] = -1;
+#else
     CLAIM(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+#endif
     o->in = (struct bytes){ data, size };
     o->inflight = (struct vhost_inflight)VHOST_INFLIGHT_INIT;
     o->map = vhost_memory_map_new();
     o->objects = vhost_objects_new();
     how = take_u8(&o->in);
-    o->peer =
-        (struct peer){ .in = &o->in, .sock = pair[0], .side = -1, .state = -1 };
+    o->peer = (struct peer){ .in = &o->in,
+                             .sock = pair[0],
+                             .listener = pair[0] < 0 ? world.listener : -1,
+                             .side = -1,
+                             .state = -1 };
     o->peer.protocol = UINT64_C(0xffffff) & ~(uint64_t)take_u32(&o->in);
     o->peer.features = BIT(26) | BIT(29) | VH_F_PROTOCOL_FEATURES | BIT(32) |
                        (how & 1 ? BIT(33) : 0) | (how & 8 ? BIT(34) : 0);
@@ -471,6 +546,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     change_memory(o, 1);
     run(o, pair[1], how);
     peer_hang_up(&o->peer);
+    end_listener();
     now_running = NULL;
     vhost_dev_free_inflight(&o->inflight);
     vhost_memory_map_free(o->map);

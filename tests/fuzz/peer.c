@@ -14,6 +14,7 @@
 
 #define HONEST 160 /* bytes below are */
 #define TURN 64    /* messages in one */
+#define BIT(n) (UINT64_C(1) << (n))
 
 static int file_of(uint64_t size)
 {
@@ -262,9 +263,32 @@ static void serve(struct peer *peer, const struct vh_msg *msg)
     vh_msg_close_fds(&reply);
 }
 
+/* Another one, which knows nothing, and may be able to do less. */
+static void succeed(struct peer *peer)
+{
+    uint8_t byte;
+
+    peer->sock = accept4(peer->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (peer->sock < 0) {
+        return;
+    }
+    byte = take_u8(peer->in);
+    if (byte >= HONEST) {
+        peer->protocol &= ~(BIT(byte % 24));
+        peer->features &= ~(BIT(byte % 40));
+    }
+    peer->acked = 0;
+    peer->status = 0;
+    peer->closed_mouth = false;
+}
+
 void peer_turn(struct peer *peer)
 {
     struct vh_msg msg;
+
+    if (peer->sock < 0 && peer->listener >= 0) {
+        succeed(peer);
+    }
 
     for (int i = 0; i < TURN; i++) {
         if (peer->sock < 0 || !wire_receive(peer->sock, &msg)) {

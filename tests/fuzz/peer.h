@@ -7,9 +7,10 @@
 
 struct peer {
     struct bytes *in;
-    int sock;  /* -1: it has hung up */
-    int side;  /* the second channel, or -1 */
-    int state; /* that is being loaded, or -1 */
+    int sock;     /* -1: it has hung up */
+    int listener; /* where the next one is found, or -1: there is none */
+    int side;     /* the second channel, or -1 */
+    int state;    /* that is being loaded, or -1 */
     uint64_t features;
     uint64_t protocol; /* on offer */
     uint64_t acked;
@@ -17,7 +18,8 @@ struct peer {
     bool closed_mouth; /* answers no more */
 };
 
-/** peer_turn() - serve what has come, and perhaps ask something */
+/** peer_turn() - serve what has come, and perhaps ask something; one that was
+ * hung up on is followed by another */
 void peer_turn(struct peer *peer);
 
 /** peer_ask() - one request on the second channel */
