@@ -146,6 +146,23 @@ struct vhost_kernel *
 vhost_kernel_new(const struct vhost_kernel_options *options,
                  struct vhost_error **errp);
 
+/** vhost_kernel_new_uri() - describe a device in one line
+ * @where: what follows "kernel:" in a URI: "net", "vsock" or "scsi"; then,
+ * after a "?", fields with a "&" between them:
+ *
+ *         net?tap=NAME
+ *         vsock?cid=NUMBER
+ *         scsi?wwpn=NAME&tpgt=NUMBER&workers=NUMBER
+ *
+ *     and for each path=NODE and fork=task or fork=kthread
+ * @errp: why it failed
+ *
+ * Return: as vhost_kernel_new(); also NULL for what is not of this form, with
+ * the forms that there are in the words.
+ */
+struct vhost_kernel *vhost_kernel_new_uri(const char *where,
+                                          struct vhost_error **errp);
+
 /** vhost_kernel_free() - forget a device
  * @kernel: not in use by a struct vhost_dev; NULL is allowed
  */

@@ -3,6 +3,8 @@
  */
 #include "lib/kernel-rig.h"
 
+#include <endian.h>
+
 static void test_an_old_kernel_has_64_bits_and_old_messages(void **state)
 {
     struct vhost_kernel_info info;
@@ -473,6 +475,77 @@ static void test_a_node_of_another_kind_is_refused_by_the_host_too(void **state)
     vhost_kernel_free(kernel);
 }
 
+static void test_one_line_says_which_device(void **state)
+{
+    static const struct {
+        const char *where;
+        const char *words;
+    } wrong[] = {
+        { "", "there are net?tap=NAME" },
+        { "blk", "kernel:blk: no device of the kernel" },
+        { "net?", NULL },
+        { "net?tap", "'tap' is none of its fields" },
+        { "net?tap=", "'tap=' is none" },
+        { "net?frob=1", "'frob=1' is none" },
+        { "net?cid=5", "only a vsock device" },
+        { "vsock?cid=five", "'cid=five' is none" },
+        { "vsock?cid=-5", "'cid=-5' is none" },
+        { "vsock?cid=99999999999999999999", "is none" },
+        { "scsi?tpgt=65536", "'tpgt=65536' is none" },
+        { "scsi?fork=child", "'fork=child' is none" },
+    };
+    struct vhost_error *err = NULL;
+    struct vhost_kernel *kernel = vhost_kernel_new_uri(
+        "scsi?wwpn=naa.5&tpgt=3&workers=2&path=/dev/x&fork=kthread", &err);
+
+    (void)state;
+    assert_non_null(kernel);
+    assert_int_equal(kernel->options.kind, VHOST_KERNEL_SCSI);
+    assert_string_equal(kernel->options.wwpn, "naa.5");
+    assert_int_equal(kernel->options.tpgt, 3);
+    assert_int_equal(kernel->options.workers, 2);
+    assert_string_equal(kernel->options.path, "/dev/x");
+    assert_int_equal(kernel->options.fork, VHOST_KERNEL_FORK_KTHREAD);
+    vhost_kernel_free(kernel);
+    kernel = vhost_kernel_new_uri("net?tap=tap7", &err);
+    assert_string_equal(kernel->options.tap, "tap7");
+    vhost_kernel_free(kernel);
+    kernel = vhost_kernel_new_uri("vsock?cid=4294967294", &err);
+    assert_int_equal(kernel->options.guest_cid, 4294967294);
+    vhost_kernel_free(kernel);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        kernel = vhost_kernel_new_uri(wrong[i].where, &err);
+        if (wrong[i].words) {
+            assert_null(kernel);
+            rig_expect(err, -EINVAL, wrong[i].words);
+            vhost_error_free(err);
+            err = NULL;
+        }
+        vhost_kernel_free(kernel);
+    }
+}
+
+static void test_what_there_is_of_a_configuration(void **state)
+{
+    struct kernel_rig rig;
+    uint8_t config[9];
+    uint64_t cid;
+
+    (void)state;
+    rig_up(&rig, VHOST_KERNEL_VSOCK, 2);
+    assert_int_equal(vhost_dev_get_config(&rig.dev, config, 8, &rig.err), 0);
+    memcpy(&cid, config, sizeof(cid));
+    assert_int_equal(le64toh(cid), 42);
+    assert_int_equal(vhost_dev_get_config(&rig.dev, config, 9, &rig.err),
+                     -E2BIG);
+    rig_down(&rig);
+    rig_up(&rig, VHOST_KERNEL_NET, 2);
+    assert_int_equal(vhost_dev_get_config(&rig.dev, config, 6, &rig.err),
+                     -ENOSYS);
+    rig_expect(rig.err, -ENOSYS, "for the owner to make up");
+    rig_down(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +569,8 @@ int main(void)
         cmocka_unit_test(test_each_call_of_a_vsock_fails_once),
         cmocka_unit_test(test_each_call_of_a_scsi_device_fails_once),
         cmocka_unit_test(test_options_are_checked),
+        cmocka_unit_test(test_one_line_says_which_device),
+        cmocka_unit_test(test_what_there_is_of_a_configuration),
         cmocka_unit_test(
             test_a_node_of_another_kind_is_refused_by_the_host_too),
     };

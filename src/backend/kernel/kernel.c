@@ -13,6 +13,7 @@
  */
 #include "backend/kernel/entries.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -364,6 +365,33 @@ static int dev_start(struct vhost_dev *dev, bool started)
     return r;
 }
 
+static int get_device_id(struct vhost_dev *dev, uint32_t *id)
+{
+    *id = ((const struct vhost_kernel *)dev->opaque)->class->device_id;
+    return 0;
+}
+
+/* All that the kernel knows of one is the address in that of a vsock. */
+static int get_config(struct vhost_dev *dev, uint8_t *config, uint32_t len)
+{
+    const struct vhost_kernel *kernel = dev->opaque;
+    const uint64_t cid = htole64(kernel->options.guest_cid);
+
+    if (kernel->class != &vh_kernel_vsock) {
+        return vh_be_fail(dev, -ENOSYS, "GET_CONFIG", VH_NO_QUEUE,
+                          "%s: the kernel has no configuration space: that is "
+                          "for the owner to make up",
+                          kernel->name);
+    }
+    if (len > sizeof(cid)) {
+        return vh_be_fail(dev, -E2BIG, "GET_CONFIG", VH_NO_QUEUE,
+                          "%s: the configuration has %zu bytes, not %u",
+                          kernel->name, sizeof(cid), len);
+    }
+    memcpy(config, &cid, len);
+    return 0;
+}
+
 int vhost_kernel_set_log_fd(struct vhost_kernel *kernel, int fd,
                             struct vhost_error **errp)
 {
@@ -397,6 +425,8 @@ const VhostOps kernel_ops = {
     .vhost_set_features = set_features,
     .vhost_set_features_ex = set_features_ex,
     .vhost_set_backend_cap = set_backend_cap,
+    .vhost_get_device_id = get_device_id,
+    .vhost_get_config = get_config,
     .vhost_set_mem_table = vh_kernel_set_mem_table,
     .vhost_set_log_base = vh_kernel_set_log_base,
     .vhost_set_vring_num = vh_kernel_set_vring_num,

@@ -2,7 +2,7 @@
 /*
  * The kernel back end, inside view.
  *
- *   new.c       the object, and its options
+ *   new.c       the object, and its options; where.c: in one line
  *   kernel.c    the table kernel_ops, claiming, features
  *   node.c      opening nodes, and the limits of the module behind them
  *   mem.c       memory table and dirty log
@@ -34,6 +34,7 @@ struct vh_kernel_queue {
 /**
  * struct vh_kernel_class - a kind of devices
  * @name: for messages
+ * @device_id: virtio device type
  * @node, @module: where it is, and what brings it
  * @per_node: queues that one node serves; 0: all
  * @check: do options and queues make sense?  Nothing is open yet
@@ -45,6 +46,7 @@ struct vh_kernel_queue {
  */
 struct vh_kernel_class {
     const char *name;
+    uint32_t device_id;
     const char *node;
     const char *module;
     unsigned per_node;

@@ -348,6 +348,7 @@ int vhost_kernel_set_offloads(struct vhost_kernel *kernel, uint64_t features,
 
 const struct vh_kernel_class vh_kernel_net = {
     .name = "network",
+    .device_id = 1,
     .node = "/dev/vhost-net",
     .module = "vhost_net",
     .per_node = 2,

@@ -167,6 +167,7 @@ int vhost_kernel_set_events_missed(struct vhost_kernel *kernel, uint32_t missed,
 
 const struct vh_kernel_class vh_kernel_scsi = {
     .name = "SCSI",
+    .device_id = 8,
     .node = "/dev/vhost-scsi",
     .module = "vhost_scsi",
     .check = check,

@@ -134,6 +134,7 @@ int vhost_kernel_set_guest_cid(struct vhost_kernel *kernel, uint64_t cid,
 
 const struct vh_kernel_class vh_kernel_vsock = {
     .name = "vsock",
+    .device_id = 19,
     .node = "/dev/vhost-vsock",
     .module = "vhost_vsock",
     .check = check,
