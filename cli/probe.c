@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <linux/virtio_ids.h>
+#include <vhost/kernel.h>
 #include <vhost/memory.h>
 #include <vhost/names.h>
 #include <vhost/user.h>
@@ -31,9 +32,10 @@ struct probe {
     const char *uri;
     uint32_t device_id; /* 0: none */
     struct vhost_user *user;
-    struct vhost_vdpa *vdpa; /* one of both */
+    struct vhost_vdpa *vdpa;
+    struct vhost_kernel *kernel; /* one of the three */
     struct vhost_memory_map *map;
-    struct vhost_virtqueue vqs[1];
+    struct vhost_virtqueue vqs[3];
     struct vhost_dev dev;
     struct vhost_user_info info;
     bool has_state;
@@ -84,8 +86,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         p->uri = arg;
         return 0;
     case ARGP_KEY_END:
-        if (!p->uri || !client_uri_path(p->uri)) {
-            argp_error(state, "which device? A URI begins with 'user:'");
+        if (p->uri && !client_uri_path(p->uri)) {
+            argp_error(state, "which device? A URI begins with 'user:', "
+                              "'kernel:' or 'vdpa:'");
         }
         return 0;
     default:
@@ -97,11 +100,33 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .children = children,
-    .args_doc = "URI",
+    .args_doc = "[URI]",
     .doc = "Show what a device offers: features, protocol features, queues, "
-           "memory slots, configuration.\vURI is user:PATH, the socket of a "
-           "vhost-user back end.",
+           "memory slots, configuration.  Without a URI: which devices of the "
+           "kernel this machine has.\vURI is user:PATH, the socket of a "
+           "vhost-user back end; vdpa:PATH, the node of a vDPA device; or "
+           "kernel:net, kernel:vsock or kernel:scsi.",
 };
+
+/* As few queues as a device of its kind can have. */
+static int init_kernel(struct probe *p, struct vhost_error **errp)
+{
+    struct vhost_kernel_info info;
+
+    p->kernel = vhost_kernel_new_uri(client_uri_path(p->uri), errp);
+    p->map = vhost_memory_map_new();
+    if (!p->kernel || !p->map) {
+        return -1;
+    }
+    vhost_kernel_get_info(p->kernel, &info);
+    p->dev = (struct vhost_dev){
+        .map = p->map,
+        .vqs = p->vqs,
+        .nvqs = info.kind == VHOST_KERNEL_SCSI ? 3 : 2,
+    };
+    return vhost_dev_init(&p->dev, p->kernel, VHOST_BACKEND_TYPE_KERNEL, 0,
+                          errp);
+}
 
 static int init_device(struct probe *p, struct vhost_error **errp)
 {
@@ -114,9 +139,7 @@ static int init_device(struct probe *p, struct vhost_error **errp)
     };
 
     if (strncmp(p->uri, "kernel:", 7) == 0) {
-        out_error("%s: `vhost probe` takes no kernel device in this build",
-                  p->uri);
-        return -ENOTSUP;
+        return init_kernel(p, errp);
     }
     if (strncmp(p->uri, "vdpa:", 5) == 0) {
         const struct vhost_vdpa_options v = { .size = sizeof(v),
@@ -158,6 +181,21 @@ static void get_vdpa_info(struct probe *p)
     p->info.max_queues = info.queues;
     p->info.max_mem_slots = INT_MAX;
     p->device_id = info.device_id;
+}
+
+/* How many queues it can have only its owner knows. */
+static void get_kernel_info(struct probe *p)
+{
+    static const uint32_t ids[] = { [VHOST_KERNEL_NET] = VIRTIO_ID_NET,
+                                    [VHOST_KERNEL_VSOCK] = VIRTIO_ID_VSOCK,
+                                    [VHOST_KERNEL_SCSI] = VIRTIO_ID_SCSI };
+    struct vhost_kernel_info info;
+
+    vhost_kernel_get_info(p->kernel, &info);
+    memcpy(p->info.features, info.features, sizeof(info.features));
+    p->info.max_mem_slots = info.max_mem_slots;
+    p->info.max_queues = p->dev.nvqs;
+    p->device_id = ids[info.kind];
 }
 
 static int read_config(struct probe *p, struct vhost_error **errp)
@@ -212,6 +250,8 @@ static int probe_device(struct probe *p, struct vhost_error **errp)
     }
     if (p->vdpa) {
         get_vdpa_info(p);
+    } else if (p->kernel) {
+        get_kernel_info(p);
     } else {
         vhost_user_get_info(p->user, &p->info);
     }
@@ -225,6 +265,7 @@ static void probe_close(struct probe *p)
     vhost_dev_cleanup(&p->dev);
     vhost_user_free(p->user);
     vhost_vdpa_free(p->vdpa);
+    vhost_kernel_free(p->kernel);
     vhost_memory_map_free(p->map);
 }
 
@@ -326,13 +367,29 @@ static json_object *json_bits(const struct probe *p, bool protocol,
     return o;
 }
 
+static const char *type_name(const struct probe *p)
+{
+    switch (p->device_id) {
+    case VIRTIO_ID_NET:
+        return "net";
+    case VIRTIO_ID_BLOCK:
+        return "blk";
+    case VIRTIO_ID_SCSI:
+        return "scsi";
+    case VIRTIO_ID_VSOCK:
+        return "vsock";
+    default:
+        return "none";
+    }
+}
+
 static void print_json(const struct probe *p)
 {
     const struct vhost_user_info *info = &p->info;
     json_object *o = json_object_new_object();
 
     out_json_text(o, "uri", p->uri);
-    out_json_text(o, "type", p->device_id == VIRTIO_ID_BLOCK ? "blk" : "none");
+    out_json_text(o, "type", type_name(p));
     out_json_uint(o, "queues", info->max_queues);
     out_json_uint(o, "memory_slots", info->max_mem_slots);
     json_object_object_add(
@@ -358,11 +415,12 @@ int probe_main(int argc, char **argv)
     int r;
 
     argp_parse(&argp, argc, argv, 0, NULL, &p);
+    if (!p.uri) {
+        return probe_host(p.client.json);
+    }
     r = probe_device(&p, &err);
     if (r < 0) {
-        if (err) {
-            out_library_error(err);
-        }
+        out_library_error(err);
     } else if (p.client.json) {
         print_json(&p);
     } else {

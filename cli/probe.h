@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The configuration of a block device, decoded. */
+/* Parts of `vhost probe`: the configuration of a block device, decoded; and what
+ * this machine has. */
 #ifndef CLI_PROBE_H
 #define CLI_PROBE_H
 
@@ -53,5 +54,11 @@ void probe_blk_print(const struct probe_blk *blk);
 
 /** probe_blk_json() - as a JSON object, which the caller owns */
 json_object *probe_blk_json(const struct probe_blk *blk);
+
+/** probe_host() - print which devices of the kernel this machine has
+ *
+ * Return: EXIT_SUCCESS, also if there are none.
+ */
+int probe_host(bool json);
 
 #endif

@@ -43,7 +43,7 @@ check "the manual page and --help name the same options" manual_agrees
 run "$VHOST" --version
 check "--version" grep -qE '^vhost [0-9]+\.[0-9]+\.[0-9]+$' "$work/out"
 
-check "probe without a device" usage 'which device' "$VHOST" probe
+check "probe of what is no device" usage "which device" "$VHOST" probe /run/d.sock
 check "probe of what is no URI" usage 'which device' "$VHOST" probe /dev/null
 check "probe of two devices" usage 'Too many' "$VHOST" probe user:a user:b
 check "probe as an unknown type" usage 'no device type' "$VHOST" probe user:a --type foo
@@ -98,8 +98,16 @@ check "serve --hide-feature of bit 64" usage 'no feature' \
 check "serve null: without a size" usage 'a size' \
     "$VHOST" serve blk null: --socket "$work/s"
 
-check "kernel: is not in this build" fails_with 1 '^vhost: .*build' \
+check "kernel: without a device that there is" fails_with 1 'there are net\?tap=NAME' \
     "$VHOST" probe kernel:/dev/vhost-net
+check "kernel: with a field that there is not" fails_with 1 "'frob=1' is none of its fields" \
+    "$VHOST" probe 'kernel:net?frob=1'
+check "kernel: with a cid that no guest can have" fails_with 1 'no guest can have the cid 2' \
+    "$VHOST" probe 'kernel:vsock?cid=2&path=/dev/null'
+check "kernel: without a node" fails_with 1 'no such node.*modprobe vhost_net' \
+    "$VHOST" probe kernel:net?path=/dev/vhost-none
+check "kernel: with a node that is none" fails_with 1 'not a vhost node' \
+    "$VHOST" probe kernel:scsi?path=/dev/null
 check "a vDPA device that is not there" \
     fails_with 1 '^vhost: vdpa:/dev/vhost-vdpa-77: No such file.*vhost_vdpa' \
     "$VHOST" bench vdpa:/dev/vhost-vdpa-77
