@@ -6,6 +6,9 @@
  *     … poll vhost_dev_get_fd(), call vhost_dev_dispatch() …
  *     on_started(&hdev, 0, me)
  *
+ * Memory and the dirty log, which are a map's, have the same for all devices of
+ * the map: vhost_memory_commit_async(), vhost_log_start_async().
+ *
  * Each call of this header begins what its namesake without _async does, and
  * returns; vhost_dev_dispatch() goes on with it whenever the fd of the device
  * is readable, and in the end calls back.  Deadlines are those of the waiting

@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 #include <vhost/error.h>
+#include <vhost/memory.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -39,7 +40,6 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 struct vhost_dev;
-struct vhost_memory_map;
 
 /* One bit of the dirty log is one page of this many bytes. */
 #define VHOST_LOG_PAGE 0x1000
@@ -95,6 +95,38 @@ int vhost_log_start(struct vhost_memory_map *map, struct vhost_error **errp);
  * Return: 0, or the negative errno of the first device that failed.
  */
 int vhost_log_stop(struct vhost_memory_map *map, struct vhost_error **errp);
+
+/**
+ * vhost_log_start_async() - the same, without waiting for any device
+ * @map: any map, outside a transaction
+ * @done: called at the end, by vhost_dev_dispatch() of the last device
+ * @opaque: for @done
+ * @errp: why it failed, if it has ended
+ *
+ * Until the end no transaction is begun, no device attached or detached, and
+ * the log not fetched.  A device in the middle of another operation (async.h)
+ * is waited for; see vhost_dev_cancel() for one that does not answer: it is
+ * lost then, and no failure of this.
+ *
+ * Return: -EINPROGRESS: @done will be called; else it has ended, and this is
+ * what vhost_log_start() returns.
+ */
+int vhost_log_start_async(struct vhost_memory_map *map,
+                          vhost_memory_done_fn *done, void *opaque,
+                          struct vhost_error **errp);
+
+/**
+ * vhost_log_stop_async() - the same for vhost_log_stop()
+ * @map: any map, outside a transaction
+ * @done: called at the end, by vhost_dev_dispatch() of the last device
+ * @opaque: for @done
+ * @errp: what the first failing device says, if it has ended
+ *
+ * Return: as vhost_log_start_async().
+ */
+int vhost_log_stop_async(struct vhost_memory_map *map,
+                         vhost_memory_done_fn *done, void *opaque,
+                         struct vhost_error **errp);
 
 /**
  * vhost_log_sync() - fetch and clear

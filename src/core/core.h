@@ -33,6 +33,7 @@ struct vhost_dev_priv {
     unsigned n_ready;        /* queues that vhost_dev_init() has made */
     bool iommu;        /* settled by the start; see iommu.c */
     bool device_iotlb; /* which invalidations are in force */
+    struct vh_core_log_turn log_turn;
     struct vhost_log *log_before; /* it may write there beside dev->log */
     int timer_fd;
     struct vh_core_op op;

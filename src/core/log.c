@@ -93,20 +93,12 @@ static int post_rings(struct vhost_dev *dev)
     return r;
 }
 
-/* Features and rings as dev->log_enabled has them.  What was posted before a
- * failure is waited for too, so that its refusal is not another call's. */
-static int settle(struct vhost_dev *dev, int r)
+/* Features and rings as dev->log_enabled has them. */
+static int post_settings(struct vhost_dev *dev)
 {
-    int settled;
+    int r = post_features(dev);
 
-    if (r == 0) {
-        r = post_features(dev);
-    }
-    if (r == 0) {
-        r = post_rings(dev);
-    }
-    settled = vh_core_talks(dev) ? vh_be_sync(dev) : 0;
-    return r < 0 ? r : settled;
+    return r < 0 ? r : post_rings(dev);
 }
 
 int vh_core_log_up(struct vhost_dev *dev)
@@ -139,19 +131,36 @@ void vh_core_log_down(struct vhost_dev *dev)
     }
 }
 
-/* Another log than before. */
-static int change(struct vhost_dev *dev)
+/* Posts what is to be said.  What could be posted before a failure is waited
+ * for all the same, so that its refusal is not another call's. */
+static void begin(struct vhost_dev *dev, bool on)
 {
-    struct vhost_log *log = vh_memory_map_log_get(dev->map);
-    int settled;
-    int r;
+    struct vh_core_log_turn *turn = &dev->priv->log_turn;
+    bool change = on && dev->log_enabled;
+
+    *turn = (struct vh_core_log_turn){ .step = change ? VH_LOG_CHANGE
+                                               : on   ? VH_LOG_ON
+                                                      : VH_LOG_OFF };
+    if (change) {
+        turn->next = vh_memory_map_log_get(dev->map);
+        turn->result = turn->next ? post_log(dev, turn->next) : 0;
+        return;
+    }
+    dev->log_enabled = on;
+    turn->result = on ? vh_core_log_up(dev) : 0;
+    if (turn->result == 0) {
+        turn->result = post_settings(dev);
+    }
+}
+
+/* Another log than before. */
+static int changed(struct vhost_dev *dev, int r)
+{
+    struct vhost_log *log = dev->priv->log_turn.next;
 
     if (!log) {
-        return 0;
+        return r;
     }
-    r = post_log(dev, log);
-    settled = vh_be_sync(dev);
-    r = r < 0 ? r : settled;
     if (r == 0) {
         vh_memory_map_log_put(dev->map, dev->log);
         adopt(dev, log);
@@ -164,31 +173,74 @@ static int change(struct vhost_dev *dev)
     return r;
 }
 
-static int switch_on(struct vhost_dev *dev)
+/* What was posted has been answered.  Return: the result; or -EAGAIN: more has
+ * been posted. */
+static int answered(struct vhost_dev *dev, int r)
 {
-    int r;
+    struct vh_core_log_turn *turn = &dev->priv->log_turn;
 
-    dev->log_enabled = true;
-    r = settle(dev, vh_core_log_up(dev));
-    if (r < 0) {
+    switch (turn->step) {
+    case VH_LOG_CHANGE:
+        return changed(dev, r);
+    case VH_LOG_ON:
+        if (r == 0) {
+            return 0;
+        }
         dev->log_enabled = false;
         if (answers(dev, r)) {
-            answers(dev, settle(dev, 0));
+            turn->step = VH_LOG_BACK;
+            turn->result = r;
+            answers(dev, post_settings(dev));
+            return -EAGAIN;
         }
-        vh_core_log_down(dev);
+        break;
+    case VH_LOG_BACK:
+        answers(dev, r);
+        r = turn->result;
+        break;
+    default:
+        answers(dev, r);
+        break;
     }
+    vh_core_log_down(dev);
     return r;
 }
 
-static int switch_off(struct vhost_dev *dev)
+/* @settle: waits for what was posted, or says -EINPROGRESS */
+static int go_on(struct vhost_dev *dev, int (*settle)(struct vhost_dev *dev))
 {
+    struct vh_core_log_turn *turn = &dev->priv->log_turn;
     int r;
 
-    dev->log_enabled = false;
-    r = settle(dev, 0);
-    answers(dev, r);
-    vh_core_log_down(dev);
+    do {
+        int settled = vh_core_talks(dev) ? settle(dev) : 0;
+
+        if (settled == -EINPROGRESS) {
+            return settled;
+        }
+        r = turn->step != VH_LOG_BACK && turn->result < 0 ? turn->result
+                                                          : settled;
+        r = answered(dev, r);
+    } while (r == -EAGAIN);
     return r;
+}
+
+static int move_log(struct vhost_dev *dev)
+{
+    if (dev->priv->op.cancelled) {
+        vh_core_fault(dev, -ENOTCONN); /* nobody is asked any more */
+    }
+    return go_on(dev, vh_core_settle);
+}
+
+static void log_done(struct vhost_dev *dev, int r, void *opaque)
+{
+    (void)opaque;
+    if (r == -ECANCELED) {
+        r = 0; /* it is lost: its successor is told what holds then */
+    }
+    vh_memory_map_log_told(dev->map, r,
+                           r < 0 ? vhost_dev_get_error(dev) : NULL);
 }
 
 /* There is nobody to tell; but what nobody answers for may write unlogged. */
@@ -202,25 +254,39 @@ static int note(struct vhost_dev *dev, bool on)
     return 0;
 }
 
-int vh_core_log_changed(struct vh_mem_listener *listener, bool on,
-                        struct vhost_error **errp)
+static int log_changed(struct vhost_dev *dev, bool on, bool later,
+                       struct vhost_error **errp)
 {
-    struct vhost_dev *dev = device_of(listener);
     int r = 0;
 
     vh_core_enter(dev);
     if (!(dev->started || vh_core_is_starting(dev)) || !vh_core_talks(dev)) {
         r = note(dev, on);
-    } else if (on) {
-        r = dev->log_enabled ? change(dev) : switch_on(dev);
-    } else if (dev->log_enabled) {
-        r = switch_off(dev);
+    } else if (on || dev->log_enabled) {
+        begin(dev, on);
+        if (later && !dev->priv->op.move) {
+            vh_core_op_begin(dev, move_log, log_done, NULL);
+            return -EINPROGRESS;
+        }
+        r = go_on(dev, vh_be_sync);
     }
     if (r < 0) {
         vh_core_start_fails(dev, r);
         vh_error_copy(errp, vhost_dev_get_error(dev));
     }
     return r;
+}
+
+int vh_core_log_changed(struct vh_mem_listener *listener, bool on,
+                        struct vhost_error **errp)
+{
+    return log_changed(device_of(listener), on, false, errp);
+}
+
+int vh_core_log_changed_later(struct vh_mem_listener *listener, bool on,
+                              struct vhost_error **errp)
+{
+    return log_changed(device_of(listener), on, true, errp);
 }
 
 const char *vh_core_log_blocker(struct vh_mem_listener *listener)

@@ -16,10 +16,12 @@ void vh_core_log_down(struct vhost_dev *dev);
 /** vh_core_log_release() - let go, whatever the back end may do */
 void vh_core_log_release(struct vhost_dev *dev);
 
-/** vh_core_log_changed(), vh_core_log_blocker() - of the device as a listener
- * of its map; see mem/map.h */
+/** vh_core_log_changed(), vh_core_log_changed_later(), vh_core_log_blocker() - of
+ * the device as a listener of its map; see mem/map.h */
 int vh_core_log_changed(struct vh_mem_listener *listener, bool on,
                         struct vhost_error **errp);
+int vh_core_log_changed_later(struct vh_mem_listener *listener, bool on,
+                              struct vhost_error **errp);
 const char *vh_core_log_blocker(struct vh_mem_listener *listener);
 
 #endif

@@ -379,6 +379,7 @@ static const struct vh_mem_listener_ops listener_ops = {
     .slot_limit = slot_limit,
     .slots_used = slots_used,
     .log = vh_core_log_changed,
+    .log_later = vh_core_log_changed_later,
     .log_blocker = vh_core_log_blocker,
 };
 

@@ -56,6 +56,20 @@ struct vh_core_ladder {
     int result;
 };
 
+/** struct vh_core_log_turn - how far a device's part in the log is; see log.c
+ * @result: of what could be posted, or why it goes back
+ */
+struct vh_core_log_turn {
+    enum vh_core_log_step {
+        VH_LOG_ON,
+        VH_LOG_BACK, /* to where it was before ON */
+        VH_LOG_CHANGE,
+        VH_LOG_OFF,
+    } step;
+    int result;
+    struct vhost_log *next; /* of CHANGE; held */
+};
+
 /** vh_core_op_run() - begin, and wait for the end
  *
  * Nothing else is under way.  Return: what @move returned in the end.

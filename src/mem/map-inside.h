@@ -30,12 +30,23 @@ struct vh_map_pending {
     void *opaque;
 };
 
+/* The log is being switched on or off, until all listeners have ended. */
+struct vh_map_turn {
+    unsigned n; /* listeners */
+    bool on;
+    int result;
+    struct vhost_error *error;
+    vhost_memory_done_fn *done; /* NULL: somebody waits */
+    void *opaque;
+};
+
 struct vhost_memory_map {
     struct vh_mem_snapshot *current;
     struct vh_mem_snapshot *draft; /* NULL: nothing edited */
     bool in_transaction;
     bool committing;
     struct vh_map_pending pending;
+    struct vh_map_turn turn;
     struct vh_mem_objects removed; /* by this transaction */
     struct vh_mem_objects dying;   /* nobody holds them any more */
     TAILQ_HEAD(, vh_mem_listener) listeners;

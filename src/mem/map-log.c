@@ -283,7 +283,7 @@ static int check_listeners(const struct vhost_memory_map *map,
     return 0;
 }
 
-static int switch_on(struct vhost_memory_map *map, struct vhost_error **errp)
+static int make_log(struct vhost_memory_map *map, struct vhost_error **errp)
 {
     struct vh_log_view *view = view_new(map->current);
     struct vh_dirty *dirty;
@@ -300,10 +300,94 @@ static int switch_on(struct vhost_memory_map *map, struct vhost_error **errp)
                         strerror(-r));
     }
     replace(&map->log, dirty, view);
-    return tell_all(map, true, errp);
+    return 0;
 }
 
-int vhost_log_start(struct vhost_memory_map *map, struct vhost_error **errp)
+/* One has ended with @r; the first failure is kept, with its words. */
+static void told(struct vh_map_turn *turn, int r,
+                 const struct vhost_error *error)
+{
+    if (r < 0 && turn->result == 0) {
+        turn->result = r;
+        vh_error_copy(&turn->error, error);
+    }
+}
+
+/* Return: whether some have not ended. */
+static bool tell_turn(struct vhost_memory_map *map)
+{
+    struct vh_map_turn *turn = &map->turn;
+    struct vh_mem_listener *l;
+
+    TAILQ_FOREACH (l, &map->listeners, entry) {
+        struct vhost_error *error = NULL;
+        int r = turn->done && l->ops->log_later
+                    ? l->ops->log_later(l, turn->on, &error)
+                    : tell(l, turn->on, &error);
+
+        if (r == -EINPROGRESS) {
+            turn->n++;
+        } else {
+            told(turn, r, error);
+        }
+        vh_error_clear(&error);
+    }
+    return turn->n > 0;
+}
+
+/*
+ * All have ended, or nobody had to.  One that can't log ends it for all.
+ * Return: -EINPROGRESS, or the result.
+ */
+static int end_turn(struct vhost_memory_map *map, struct vhost_error **errp)
+{
+    struct vh_map_turn turn;
+
+    if (map->turn.on && map->turn.result < 0) {
+        map->turn.on = false;
+        if (tell_turn(map)) {
+            return -EINPROGRESS;
+        }
+    }
+    turn = map->turn;
+    if (!turn.on) {
+        forget(&map->log);
+    }
+    map->turn = (struct vh_map_turn){ .n = 0 };
+    map->committing = false;
+    vh_error_move(errp, &turn.error);
+    vh_error_clear(&turn.error);
+    return turn.result;
+}
+
+static int begin_turn(struct vhost_memory_map *map, const struct vh_map_turn *t,
+                      struct vhost_error **errp)
+{
+    map->turn = *t;
+    map->committing = true;
+    return tell_turn(map) ? -EINPROGRESS : end_turn(map, errp);
+}
+
+void vh_memory_map_log_told(struct vhost_memory_map *map, int r,
+                            const struct vhost_error *error)
+{
+    vhost_memory_done_fn *done = map->turn.done;
+    void *opaque = map->turn.opaque;
+    struct vhost_error *why = NULL;
+
+    told(&map->turn, r, error);
+    if (--map->turn.n > 0) {
+        return;
+    }
+    r = end_turn(map, &why);
+    if (r != -EINPROGRESS) {
+        done(map, r, why, opaque);
+    }
+    vh_error_clear(&why);
+}
+
+static int log_start(struct vhost_memory_map *map, const struct vh_map_turn *t,
+                     struct vhost_error **errp)
 {
     int r;
 
@@ -316,24 +400,46 @@ int vhost_log_start(struct vhost_memory_map *map, struct vhost_error **errp)
     }
     r = check_listeners(map, errp);
     if (r == 0) {
-        r = switch_on(map, errp);
+        r = make_log(map, errp);
     }
-    if (r < 0) {
-        vhost_log_stop(map, NULL);
-    }
-    return r;
+    return r < 0 ? r : begin_turn(map, t, errp);
+}
+
+static int log_stop(struct vhost_memory_map *map, const struct vh_map_turn *t,
+                    struct vhost_error **errp)
+{
+    assert(!map->in_transaction && !map->committing);
+    return map->log.current ? begin_turn(map, t, errp) : 0;
+}
+
+int vhost_log_start(struct vhost_memory_map *map, struct vhost_error **errp)
+{
+    return log_start(map, &(struct vh_map_turn){ .on = true }, errp);
 }
 
 int vhost_log_stop(struct vhost_memory_map *map, struct vhost_error **errp)
 {
-    int r = 0;
+    return log_stop(map, &(struct vh_map_turn){ .on = false }, errp);
+}
 
-    assert(!map->in_transaction && !map->committing);
-    if (map->log.current) {
-        r = tell_all(map, false, errp);
-        forget(&map->log);
-    }
-    return r;
+int vhost_log_start_async(struct vhost_memory_map *map,
+                          vhost_memory_done_fn *done, void *opaque,
+                          struct vhost_error **errp)
+{
+    const struct vh_map_turn turn = { .on = true,
+                                      .done = done,
+                                      .opaque = opaque };
+
+    return log_start(map, &turn, errp);
+}
+
+int vhost_log_stop_async(struct vhost_memory_map *map,
+                         vhost_memory_done_fn *done, void *opaque,
+                         struct vhost_error **errp)
+{
+    const struct vh_map_turn turn = { .done = done, .opaque = opaque };
+
+    return log_stop(map, &turn, errp);
 }
 
 struct vhost_log *vh_memory_map_log_get(struct vhost_memory_map *map)

@@ -54,6 +54,13 @@ struct vh_mem_listener_ops {
      */
     int (*log)(struct vh_mem_listener *listener, bool on,
                struct vhost_error **errp);
+    /**
+     * @log_later: the same, or begin it, without waiting
+     * Return what @log would, or -EINPROGRESS: then the end is told by
+     * vh_memory_map_log_told().  NULL: @log.
+     */
+    int (*log_later)(struct vh_mem_listener *listener, bool on,
+                     struct vhost_error **errp);
     /** @log_blocker: why it can't log, or NULL; absent where @log is */
     const char *(*log_blocker)(struct vh_mem_listener *listener);
 };
@@ -84,6 +91,14 @@ int vh_memory_map_attach(struct vhost_memory_map *map,
 void vh_memory_map_committed(struct vhost_memory_map *map,
                              struct vh_mem_listener *listener, int r,
                              const struct vhost_error *error);
+
+/** vh_memory_map_log_told() - a listener that said -EINPROGRESS of the log has
+ * ended
+ * @r: as its log would have returned
+ * @error: why it failed, copied
+ */
+void vh_memory_map_log_told(struct vhost_memory_map *map, int r,
+                            const struct vhost_error *error);
 
 /** vh_memory_map_detach() - stop listening; what only it held is released */
 void vh_memory_map_detach(struct vhost_memory_map *map,

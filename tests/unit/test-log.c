@@ -448,6 +448,126 @@ static void test_a_start_under_way_logs_too(void **state)
     core_rig_down(&rig);
 }
 
+struct ended {
+    unsigned n;
+    int result;
+    char words[160];
+};
+
+static void on_log(struct vhost_memory_map *map, int result,
+                   const struct vhost_error *error, void *opaque)
+{
+    struct ended *ended = opaque;
+
+    (void)map;
+    ended->n++;
+    ended->result = result;
+    snprintf(ended->words, sizeof(ended->words), "%s",
+             error ? vhost_error_message(error) : "");
+}
+
+static int switch_log(struct core_rig *rig, bool on, struct ended *ended)
+{
+    *ended = (struct ended){ .n = 0 };
+    return on ? vhost_log_start_async(rig->map, on_log, ended, NULL)
+              : vhost_log_stop_async(rig->map, on_log, ended, NULL);
+}
+
+static void until_ended(struct core_rig *rig, const struct ended *ended)
+{
+    for (unsigned i = 0; i < 20 && ended->n == 0; i++) {
+        vhost_dev_dispatch(&rig->dev);
+    }
+    assert_int_equal(ended->n, 1);
+}
+
+static void test_the_log_is_switched_without_a_wait(void **state)
+{
+    struct core_rig rig;
+    struct ended ended;
+
+    (void)state;
+    begin(&rig);
+    start(&rig);
+    for (unsigned i = 0; i < 2; i++) {
+        rig.fake.slow = rig.fake.slow_left = 3;
+        assert_int_equal(switch_log(&rig, true, &ended), -EINPROGRESS);
+        assert_int_equal(vhost_dev_stop_async(&rig.dev, &rig.vdev, true,
+                                              on_started, &ended.result),
+                         -EBUSY);
+        until_ended(&rig, &ended);
+        assert_int_equal(ended.result, 0);
+        assert_logs(&rig, true);
+        assert_int_equal(switch_log(&rig, true, &ended), 0); /* it is on */
+        assert_int_equal(switch_log(&rig, false, &ended), -EINPROGRESS);
+        until_ended(&rig, &ended);
+        assert_int_equal(ended.result, 0);
+        assert_logs(&rig, false);
+    }
+    stop(&rig);
+    /* A device that stands still has nobody to wait for. */
+    assert_int_equal(switch_log(&rig, true, &ended), 0);
+    assert_true(rig.dev.log_enabled);
+    assert_int_equal(switch_log(&rig, false, &ended), 0);
+    core_rig_down(&rig);
+}
+
+/* Each call that can fail, at once and late: then nobody logs. */
+static void test_a_log_that_is_refused_later_is_off(void **state)
+{
+    (void)state;
+    for (unsigned late = 0; late < 2; late++) {
+        struct core_rig rig;
+        struct ended ended;
+        unsigned k;
+
+        begin(&rig);
+        start(&rig);
+        rig.fake.late = late;
+        for (k = 1;; k++) {
+            fake_forget(&rig.fake);
+            rig.fake.slow = rig.fake.slow_left = 2;
+            rig.fake.fail_at = k;
+            assert_int_equal(switch_log(&rig, true, &ended), -EINPROGRESS);
+            until_ended(&rig, &ended);
+            if (ended.result == 0) {
+                break;
+            }
+            assert_int_equal(ended.result, -EIO);
+            assert_true(ended.words[0] != '\0');
+            assert_false(rig.dev.log_enabled);
+            assert_null(rig.dev.log);
+            assert_int_equal(vhost_log_sync(rig.map, NULL, NULL, NULL),
+                             -EINVAL);
+            assert_true(vhost_dev_is_started(&rig.dev));
+        }
+        assert_true(k > 4);
+        fake_forget(&rig.fake);
+        assert_logs(&rig, true);
+        stop(&rig);
+        core_rig_down(&rig);
+    }
+}
+
+static void test_a_log_of_a_device_that_is_cancelled_goes_on(void **state)
+{
+    struct core_rig rig;
+    struct ended ended;
+
+    (void)state;
+    begin(&rig);
+    start(&rig);
+    rig.fake.slow = rig.fake.slow_left = 1000;
+    assert_int_equal(switch_log(&rig, true, &ended), -EINPROGRESS);
+    assert_int_equal(vhost_dev_cancel(&rig.dev), 0);
+    until_ended(&rig, &ended);
+    assert_int_equal(ended.result, 0);
+    assert_int_equal(rig.dev.state, VHOST_DEV_LOST);
+    assert_int_equal(vhost_log_stop(rig.map, NULL), 0);
+    vhost_dev_stop(&rig.dev, &rig.vdev, true);
+    core_rig_down(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -468,6 +588,9 @@ int main(void)
         cmocka_unit_test(test_a_broken_device_writes_unlogged),
         cmocka_unit_test(test_a_start_is_refused_where_the_log_is_on),
         cmocka_unit_test(test_a_start_under_way_logs_too),
+        cmocka_unit_test(test_the_log_is_switched_without_a_wait),
+        cmocka_unit_test(test_a_log_that_is_refused_later_is_off),
+        cmocka_unit_test(test_a_log_of_a_device_that_is_cancelled_goes_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
