@@ -146,6 +146,7 @@ static int add_frame(struct vhost_net_tx *tx,
     }
     write_header(packets);
     frame->n = n;
+    frame->at = 0;
     r = vh_ring_add(tx->vq->ring, sg, n, 0, frame);
     if (r == 0) {
         tx->free = frame->next;
@@ -225,6 +226,17 @@ void vh_net_tx_drop(struct vhost_net_tx *tx, void *cookie)
     }
 }
 
+void vh_net_tx_forget_sent(struct vhost_net_tx *tx)
+{
+    if (tx->partial) {
+        put_frame(tx, tx->partial);
+        tx->partial = NULL;
+    }
+    while (tx->back_at < tx->n_back) {
+        vh_net_tx_drop(tx, tx->back[tx->back_at++]);
+    }
+}
+
 /* Buffers of a frame, as many as there is room for; the rest stays. */
 static unsigned take_partial(struct vhost_net_tx *tx, void **buffers,
                              unsigned max)
@@ -232,38 +244,59 @@ static unsigned take_partial(struct vhost_net_tx *tx, void **buffers,
     struct vh_net_frame *frame = tx->partial;
     unsigned n = 0;
 
-    while (n < max && frame->n > 0) {
-        buffers[n++] = frame->buffers[--frame->n];
+    while (n < max && frame->at < frame->n) {
+        buffers[n++] = frame->buffers[frame->at++];
     }
-    if (frame->n == 0) {
+    if (frame->at == frame->n) {
         put_frame(tx, frame);
         tx->partial = NULL;
     }
     return n;
 }
 
+/* The next of what the ring gave back.  Return: is there one? */
+static bool next_back(struct vhost_net_tx *tx, void **cookie)
+{
+    if (tx->back_at == tx->n_back) {
+        struct vh_ring_used used[VH_NET_BURST];
+        int n = vh_virtq_take(tx->vq, used, VH_NET_BURST);
+
+        tx->back_at = 0;
+        tx->n_back = n > 0 ? (unsigned)n : 0;
+        for (unsigned i = 0; i < tx->n_back; i++) {
+            tx->back[i] = used[i].cookie;
+        }
+    }
+    if (tx->back_at == tx->n_back) {
+        return false;
+    }
+    *cookie = tx->back[tx->back_at++];
+    return true;
+}
+
 /*
- * With frames of several packets about, one at a time: each may need more
- * room than one place.
+ * With frames of several packets about: each may need more room than one place,
+ * so what the ring gave may have to wait for the next call.
  */
 static unsigned take_mixed(struct vhost_net_tx *tx, void **buffers,
                            unsigned max)
 {
-    struct vh_ring_used used;
     unsigned n = 0;
 
     while (n < max) {
+        void *cookie;
+
         if (tx->partial) {
             n += take_partial(tx, buffers + n, max - n);
             continue;
         }
-        if (vh_virtq_take(tx->vq, &used, 1) <= 0) {
+        if (!next_back(tx, &cookie)) {
             break;
         }
-        if (is_frame(tx, used.cookie)) {
-            tx->partial = used.cookie;
+        if (is_frame(tx, cookie)) {
+            tx->partial = cookie;
         } else {
-            buffers[n++] = used.cookie;
+            buffers[n++] = cookie;
         }
     }
     return n;
@@ -317,7 +350,11 @@ int vhost_net_sent(struct vhost_net_tx *tx, void **buffers, unsigned max)
     }
     vh_virtq_drain(tx->vq);
     n = vh_net_tx_take(tx, buffers, max);
-    vh_virtq_arm(tx->vq);
+    if (tx->partial || tx->back_at < tx->n_back) {
+        vh_virtq_raise(tx->vq); /* no call comes for what the ring gave */
+    } else {
+        vh_virtq_arm(tx->vq);
+    }
     return n;
 }
 

@@ -468,10 +468,7 @@ int vhost_net_reset_tx(struct vhost_net_device *net, struct vhost_net_tx *tx,
         vh_device_reset_queue(&net->device, tx->vq->index, drop_tx, tx, errp);
 
     if (r == 0) {
-        if (tx->partial) {
-            vh_net_tx_drop(tx, tx->partial);
-            tx->partial = NULL;
-        }
+        vh_net_tx_forget_sent(tx);
         tx->n_inflight = 0;
         vh_net_tx_forget(tx);
     }

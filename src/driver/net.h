@@ -46,6 +46,7 @@ struct vhost_net_rx {
 struct vh_net_frame {
     struct vh_net_frame *next; /* free */
     unsigned n;
+    unsigned at; /* the first that has not been returned */
     void *buffers[VH_NET_PARTS_MAX];
 };
 
@@ -58,7 +59,10 @@ struct vhost_net_tx {
     struct vh_net_frame *frames;  /* queue_size of them, made at first use */
     struct vh_net_frame *free;    /* of those */
     struct vh_net_frame *partial; /* sent, and not all of it returned */
-    void *copies;                 /* buffers of the copying form */
+    void *back[VH_NET_BURST];     /* sent, and not returned; if frames */
+    unsigned back_at;             /* the next of them */
+    unsigned n_back;
+    void *copies; /* buffers of the copying form */
     void **free_copies;
     unsigned n_free_copies;
 } __attribute__((aligned(64)));
@@ -109,6 +113,9 @@ int vh_net_tx_take(struct vhost_net_tx *tx, void **buffers, unsigned max);
 
 /** vh_net_tx_drop() - something in the ring was not sent, and never will be */
 void vh_net_tx_drop(struct vhost_net_tx *tx, void *cookie);
+
+/** vh_net_tx_forget_sent() - what was sent and not returned never will be */
+void vh_net_tx_forget_sent(struct vhost_net_tx *tx);
 
 /** vh_net_rx_forget() - free what the copying form has; nothing is posted */
 void vh_net_rx_forget(struct vhost_net_rx *rx);

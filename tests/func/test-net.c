@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The network driver on the embedded back end, in every layout. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -356,6 +357,47 @@ static void test_a_frame_of_several_packets_arrives_as_one(void **state)
     rig_down(&rig);
 }
 
+/* Who takes them one by one, when poll() says so, gets them all, in order. */
+static void test_buffers_of_a_frame_come_back_one_by_one(void **state)
+{
+    struct vhost_net_options options = { .queue_size = 64 };
+    struct vhost_net_packet out[7];
+    void *buffers[8], *back;
+    struct rig rig;
+    struct vhost_net_tx *tx;
+    struct pollfd fd = { .events = POLLIN };
+
+    (void)state;
+    rig_up(&rig, "loop:", 1, 0);
+    rig_open(&rig, &options);
+    tx = vhost_net_get_tx(rig.net, 0);
+    fd.fd = vhost_net_tx_fd(tx);
+    make_buffers(&rig, buffers, 8);
+    for (unsigned i = 0; i < 7; i++) { /* of 3, 1 and 3 packets */
+        out[i] =
+            (struct vhost_net_packet){ .buffer = buffers[i],
+                                       .len = 100,
+                                       .offset = i % 4 == 0 || i == 3 ? 12 : 0,
+                                       .more = i % 4 < 2 };
+        memset(vhost_net_data(&out[i]), 0x55, 100);
+    }
+    assert_int_equal(vhost_net_send(tx, out, 7), 7);
+    for (unsigned i = 0; i < 7;) {
+        int r;
+
+        assert_int_equal(poll(&fd, 1, WAIT_MS), 1);
+        r = vhost_net_sent(tx, &back, 1);
+        assert_true(r >= 0);
+        if (r > 0) {
+            assert_ptr_equal(back, buffers[i]);
+            i++;
+        }
+    }
+    assert_int_equal(vhost_net_sent(tx, &back, 1), 0);
+    assert_int_equal(poll(&fd, 1, 0), 0);
+    rig_down(&rig);
+}
+
 static void test_what_cannot_be_sent_is_refused(void **state)
 {
     struct vhost_net_options options = { .queue_size = 64 };
@@ -492,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_pairs_are_set_without_a_control_queue_too),
         cmocka_unit_test(test_bursts_in_place_bring_every_buffer_back),
         cmocka_unit_test(test_a_frame_of_several_packets_arrives_as_one),
+        cmocka_unit_test(test_buffers_of_a_frame_come_back_one_by_one),
         cmocka_unit_test(test_what_cannot_be_sent_is_refused),
         cmocka_unit_test(test_a_queue_that_was_reset_goes_on),
         cmocka_unit_test(test_a_layout_that_is_not_offered_is_refused_in_words),
