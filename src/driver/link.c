@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include <vhost/kernel.h>
 #include <vhost/user.h>
 #include <vhost/vdpa.h>
 
@@ -64,6 +65,25 @@ static bool vdpa_has_config(const void *opaque)
     return true;
 }
 
+static void *open_kernel(const char *where, unsigned deadline_ms,
+                         struct vhost_error **errp)
+{
+    (void)deadline_ms;
+    return vhost_kernel_new_uri(where, errp);
+}
+
+static void free_kernel(void *opaque)
+{
+    vhost_kernel_free(opaque);
+}
+
+/* It has the rings; a configuration is its owner's to make up. */
+static bool kernel_has_config(const void *opaque)
+{
+    (void)opaque;
+    return false;
+}
+
 static const struct kind {
     void *(*open)(const char *where, unsigned deadline_ms,
                   struct vhost_error **errp);
@@ -71,8 +91,9 @@ static const struct kind {
     bool (*has_config)(const void *opaque);
 } kinds[] = {
     /* clang-format off */
-    [VHOST_BACKEND_TYPE_USER] = { open_user, free_user, user_has_config },
-    [VHOST_BACKEND_TYPE_VDPA] = { open_vdpa, free_vdpa, vdpa_has_config },
+    [VHOST_BACKEND_TYPE_USER]   = { open_user,   free_user,   user_has_config },
+    [VHOST_BACKEND_TYPE_KERNEL] = { open_kernel, free_kernel, kernel_has_config },
+    [VHOST_BACKEND_TYPE_VDPA]   = { open_vdpa,   free_vdpa,   vdpa_has_config },
     /* clang-format on */
 };
 

@@ -10,11 +10,10 @@
 static const struct {
     const char *prefix;
     VhostBackendType type;
-    const char *missing; /* why this build refuses it; NULL: it does not */
 } kinds[] = {
-    { "user:",   VHOST_BACKEND_TYPE_USER,   NULL },
-    { "kernel:", VHOST_BACKEND_TYPE_KERNEL, "kernel back ends are not in this build yet" },
-    { "vdpa:",   VHOST_BACKEND_TYPE_VDPA,   NULL },
+    { "user:",   VHOST_BACKEND_TYPE_USER },
+    { "kernel:", VHOST_BACKEND_TYPE_KERNEL },
+    { "vdpa:",   VHOST_BACKEND_TYPE_VDPA },
 };
 /* clang-format on */
 
@@ -34,16 +33,12 @@ int vh_uri_parse(struct vh_uri *uri, const char *text,
             return vh_error(errp, -EINVAL, "open", VH_NO_QUEUE,
                             "%s a path must follow", text);
         }
-        if (kinds[i].missing) {
-            return vh_error(errp, -ENOTSUP, "open", VH_NO_QUEUE, "%s: %s", text,
-                            kinds[i].missing);
-        }
         uri->type = kinds[i].type;
         uri->path = text + len;
         return 0;
     }
     return vh_error(errp, -EINVAL, "open", VH_NO_QUEUE,
-                    "%s: not a back end's name: user:PATH, kernel:PATH or "
+                    "%s: not a back end's name: user:PATH, kernel:DEVICE or "
                     "vdpa:PATH",
                     text);
 }

@@ -3,7 +3,7 @@
  * How a program names a back end: "KIND:WHERE".
  *
  *     user:PATH     the socket of a vhost-user back end
- *     kernel:PATH   /dev/vhost-*
+ *     kernel:DEVICE a device of this kernel; see vhost_kernel_new_uri()
  *     vdpa:PATH     /dev/vhost-vdpa-*
  */
 #ifndef VH_DRIVER_URI_H
@@ -22,8 +22,8 @@ struct vh_uri {
  * @text: what the user wrote
  * @errp: why it failed
  *
- * Return: 0; -ENOTSUP for a kind that is not in this build; -EINVAL for what
- * is no URI, with the forms that there are in the words.
+ * Return: 0; -EINVAL for what is no URI, with the forms that there are in the
+ * words.
  */
 int vh_uri_parse(struct vh_uri *uri, const char *text,
                  struct vhost_error **errp);

@@ -29,12 +29,24 @@ static void test_a_user_uri_gives_the_path_of_a_socket(void **state)
     assert_string_equal(uri.path, "a:b");
 }
 
-static void test_kinds_to_come_are_not_supported_yet(void **state)
+static void test_a_kernel_uri_gives_the_device_and_its_fields(void **state)
 {
+    struct vh_uri uri;
+
     (void)state;
-    refused("kernel:/dev/vhost-net", -ENOTSUP,
-            "kernel:/dev/vhost-net: kernel back ends are not in this build "
-            "yet");
+    assert_int_equal(vh_uri_parse(&uri, "kernel:net?tap=t0", NULL), 0);
+    assert_int_equal(uri.type, VHOST_BACKEND_TYPE_KERNEL);
+    assert_string_equal(uri.path, "net?tap=t0");
+}
+
+static void test_a_vdpa_uri_gives_the_path_of_a_node(void **state)
+{
+    struct vh_uri uri;
+
+    (void)state;
+    assert_int_equal(vh_uri_parse(&uri, "vdpa:/dev/vhost-vdpa-0", NULL), 0);
+    assert_int_equal(uri.type, VHOST_BACKEND_TYPE_VDPA);
+    assert_string_equal(uri.path, "/dev/vhost-vdpa-0");
 }
 
 static void test_anything_else_is_told_which_forms_exist(void **state)
@@ -44,7 +56,7 @@ static void test_anything_else_is_told_which_forms_exist(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
-        refused(wrong[i], -EINVAL, "user:PATH, kernel:PATH or vdpa:PATH");
+        refused(wrong[i], -EINVAL, "user:PATH, kernel:DEVICE or vdpa:PATH");
     }
     refused(NULL, -EINVAL, "user:PATH");
 }
@@ -60,7 +72,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_user_uri_gives_the_path_of_a_socket),
-        cmocka_unit_test(test_kinds_to_come_are_not_supported_yet),
+        cmocka_unit_test(test_a_kernel_uri_gives_the_device_and_its_fields),
+        cmocka_unit_test(test_a_vdpa_uri_gives_the_path_of_a_node),
         cmocka_unit_test(test_anything_else_is_told_which_forms_exist),
         cmocka_unit_test(test_a_kind_without_a_path_is_refused),
     };
