@@ -77,11 +77,14 @@ static void free_kernel(void *opaque)
     vhost_kernel_free(opaque);
 }
 
-/* It has the rings; a configuration is its owner's to make up. */
+/* It has the rings; a configuration is its owner's to make up, but for the
+ * address in that of a vsock. */
 static bool kernel_has_config(const void *opaque)
 {
-    (void)opaque;
-    return false;
+    struct vhost_kernel_info info;
+
+    vhost_kernel_get_info(opaque, &info);
+    return info.kind == VHOST_KERNEL_VSOCK;
 }
 
 static const struct kind {

@@ -1,7 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The kernel's own back ends, driven by this program as any other.
-options=(-s 2 -t 120)
+# The kernel's own back ends, driven by this program as any other, and by the
+# drivers for programs without a VM.
+programs=(tests/lab/lab-kernel-drivers)
+options=(-s 2 -t 200)
 . "$(dirname "$0")/lib.sh"
 tap() { ip tuntap add "$1" mode tap vnet_hdr && ip link set "$1" up; }
 packets() { cat "/sys/class/net/$1/statistics/${2}_packets"; }
@@ -25,4 +27,18 @@ check "a network device is no disk, in words" bash -c '
     ! vhost bench --time 1 "kernel:net?tap=lab0" 2>&1 | tee /dev/stderr | grep -q "IOPS"'
 check "a device that there is not is named" bash -c '
     vhost bench --time 1 "kernel:gpu" 2>&1 | tee /dev/stderr | grep -q "net?tap=NAME"'
+
+check "another tap comes up" bash -c "$(declare -f tap); tap lab5"
+suite lab-kernel-drivers
+
+# probes URI WHAT: `vhost probe` opens it, and tells that of it
+probes() { vhost probe "$1" | tee /dev/stderr | grep -qE "$2"; }
+check "vhost probe sees vhost-net" probes 'kernel:net?tap=lab5' VIRTIO_NET_F_MRG_RXBUF
+check "also without a tap" probes kernel:net 'memory slots +64'
+check "and vhost-vsock" probes kernel:vsock VIRTIO_F_VERSION_1
+check "and vhost-scsi" probes kernel:scsi VIRTIO_SCSI_F_HOTPLUG
+lists() { vhost probe | tee /dev/stderr | grep -qE "^ *$1 +$2"; }
+check "vhost probe alone lists the node" lists /dev/vhost-net 'yes, .*kernel:net'
+check "and the vDPA devices" lists /dev/vhost-vdpa-1 'yes, .*vdpa:/dev/vhost-vdpa-1$'
+check "and the limits" lists max_mem_regions 64
 finish
