@@ -7,6 +7,9 @@
  *     while (vhost_server_run(srv, -1, &err) >= 0)
  *         ;
  *
+ * Rings are little-endian, as those of virtio 1 are: for legacy devices of
+ * big-endian guests VHOST_USER_PROTOCOL_F_CROSS_ENDIAN is not offered.
+ *
  * One front end at a time; when it goes, the next may come.  What a front
  * end sends is checked before it is used: a bad message ends that
  * connection, and nothing else.

@@ -82,6 +82,8 @@ struct vh_left {
  * @entry_of, @next, @last, @num: a packed ring's entries: that of an id; those
  *     of one buffer
  * @free_head: the first free one; of a split ring: of the last batch
+ * @order: of a ring whose buffers are returned in order: those that were taken
+ *     and not shown to be given back.  NULL: of others
  * @left: in the order of their counters; from @at_left on to be popped again
  */
 struct vh_qflight {
@@ -103,6 +105,7 @@ struct vh_qflight {
     uint16_t *last;
     uint16_t *num;
     uint16_t free_head;
+    struct vh_order *order;
     struct vh_left *left;
     unsigned n_left;
     unsigned at_left;

@@ -5,6 +5,10 @@
  * A buffer that another back end has filled is not trusted more than a driver:
  * what it says is checked, and what it holds goes through the same walk as
  * what comes from the ring.
+ *
+ * In order, a buffer that is pushed is shown only when none before it is
+ * missing.  So it joins the batch then, which is just before that batch is
+ * shown; until then whoever comes after us does it once more.
  */
 #include "server/inflight.h"
 
@@ -12,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "ring/order.h"
 #include "server/inflight-region.h"
 #include "server/server.h"
 
@@ -39,6 +44,7 @@ void vh_inflight_unset(struct vh_inflight *inflight)
 static void free_flight(struct vh_qflight *f)
 {
     if (f) {
+        vh_order_free(f->order);
         free(f->batch);
         free(f->entry_of);
         free(f->left);
@@ -47,7 +53,7 @@ static void free_flight(struct vh_qflight *f)
     }
 }
 
-static struct vh_qflight *new_flight(uint16_t size)
+static struct vh_qflight *new_flight(uint16_t size, bool in_order)
 {
     struct vh_qflight *f = calloc(1, sizeof(*f));
 
@@ -59,7 +65,9 @@ static struct vh_qflight *new_flight(uint16_t size)
     f->entry_of = calloc((size_t)size * 4, sizeof(*f->entry_of));
     f->left = calloc(size, sizeof(*f->left));
     f->descs = calloc(size, sizeof(*f->descs));
-    if (!f->batch || !f->entry_of || !f->left || !f->descs) {
+    f->order = in_order ? vh_order_new(size) : NULL;
+    if (!f->batch || !f->entry_of || !f->left || !f->descs ||
+        (in_order && !f->order)) {
         free_flight(f);
         return NULL;
     }
@@ -108,7 +116,8 @@ int vh_qflight_begin(struct vh_squeue *q, struct vh_devring_config *config)
                       vh_inflight_region(q->size, packed));
         return -EINVAL;
     }
-    q->flight = new_flight((uint16_t)q->size);
+    q->flight = new_flight((uint16_t)q->size,
+                           config->features >> VH_RING_F_IN_ORDER & 1);
     if (!q->flight) {
         return -ENOMEM;
     }
@@ -145,32 +154,70 @@ void vh_qflight_not_yet(struct vh_squeue *q)
     q->flight->at_left--;
 }
 
+void vh_qflight_resumed(struct vh_squeue *q, uint16_t id)
+{
+    if (q->flight->order) {
+        vh_order_add(q->flight->order, id, false);
+    }
+}
+
+/* Those that are pushed behind one that is not. */
+static unsigned n_done(const struct vh_order *order)
+{
+    unsigned n = 0;
+
+    for (uint32_t i = 0; order && i < order->n; i++) {
+        n += order->entries[(order->first + i) % order->size].done;
+    }
+    return n;
+}
+
 unsigned vh_qflight_n_left(const struct vh_squeue *q)
 {
-    return q->flight ? q->flight->n_left - q->flight->at_left : 0;
+    const struct vh_qflight *f = q->flight;
+
+    return f ? f->n_left - f->at_left + n_done(f->order) : 0;
 }
 
 const char *vh_qflight_took(struct vh_squeue *q, uint16_t id, uint32_t at)
 {
     struct vh_qflight *f = q->flight;
+    const char *why =
+        f->is_packed
+            ? vh_flight_packed_took(f, id, at, vh_devring_base(q->ring))
+            : vh_flight_split_took(f, id);
 
-    return f->is_packed
-               ? vh_flight_packed_took(f, id, at, vh_devring_base(q->ring))
-               : vh_flight_split_took(f, id);
+    /* Also one that is lost: the ring shows none behind it. */
+    vh_qflight_resumed(q, id);
+    return why;
 }
 
-void vh_qflight_pushed(struct vh_squeue *q, uint16_t id)
+static void add_to_batch(struct vh_qflight *f, uint16_t id)
 {
-    struct vh_qflight *f = q->flight;
-
     f->batch[f->n_batch++] = f->is_packed ? f->entry_of[id] : id;
     if (!f->is_packed) {
         vh_flight_split_pushed(f, id);
     }
 }
 
+void vh_qflight_pushed(struct vh_squeue *q, uint16_t id)
+{
+    struct vh_qflight *f = q->flight;
+
+    if (f->order) {
+        vh_order_done(f->order, id, 0);
+    } else {
+        add_to_batch(f, id);
+    }
+}
+
 void vh_qflight_publish(struct vh_squeue *q)
 {
+    struct vh_order *order = q->flight->order;
+
+    while (order && vh_order_ready(order)) {
+        add_to_batch(q->flight, vh_order_take(order).id);
+    }
     if (q->flight->is_packed) {
         vh_flight_packed_publish(q->flight);
     }

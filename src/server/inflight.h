@@ -60,7 +60,12 @@ bool vh_qflight_held(struct vh_squeue *q, struct vh_held *held);
 /** vh_qflight_not_yet() - the last that was handed out is to come again */
 void vh_qflight_not_yet(struct vh_squeue *q);
 
-/** vh_qflight_n_left() - how many there are to come; also without a buffer */
+/** vh_qflight_resumed() - it was popped again
+ * @id: of its chain */
+void vh_qflight_resumed(struct vh_squeue *q, uint16_t id);
+
+/** vh_qflight_n_left() - how many there are to come, or are given back and can't
+ * be shown yet; also without a buffer */
 unsigned vh_qflight_n_left(const struct vh_squeue *q);
 
 /** vh_qflight_took() - a buffer was popped

@@ -2,10 +2,6 @@
 /*
  * Requests about the in-flight buffer: vhost-user specification,
  * GET_INFLIGHT_FD and SET_INFLIGHT_FD.
- *
- * Rings in order are not tracked: which of their buffers are shown by a
- * publish is not known when the batch has to be written down.  Then there is no
- * buffer, which the specification allows.
  */
 #include "server/handlers.h"
 
@@ -43,9 +39,6 @@ int vh_on_get_inflight_fd(struct vhost_server *srv, struct vh_msg *msg,
     reply->payload.inflight =
         (struct vh_inflight_area){ .n_queues = area->n_queues,
                                    .queue_size = area->queue_size };
-    if (has(srv, VH_RING_F_IN_ORDER)) {
-        return 0;
-    }
     vh_shm_free(&inflight->made);
     r = vh_shm_new_sealed_if_possible(&inflight->made, "vhost-inflight",
                                       region * area->n_queues);
@@ -70,9 +63,6 @@ static const char *check(const struct vhost_server *srv,
         if (srv->queues[i].ring) {
             return "an in-flight buffer for queues that run";
         }
-    }
-    if (has(srv, VH_RING_F_IN_ORDER)) {
-        return "an in-flight buffer for rings in order";
     }
     if (area->n_queues == 0 || area->mmap_size == 0 ||
         area->mmap_size > SIZE_LIMIT || area->mmap_offset > SIZE_LIMIT ||

@@ -158,6 +158,7 @@ static bool serve_held(struct vh_squeue *q)
             not_taken(q, r);
             return false;
         }
+        vh_qflight_resumed(q, chain.id);
         note_taken(q, &chain);
         why = device->ops->serve(device, q, &chain);
         if (why) {

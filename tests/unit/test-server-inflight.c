@@ -23,6 +23,7 @@ struct taken {
 struct life {
     struct rig rig;
     bool packed;
+    bool in_order; /* what is shown, and so joins a batch */
     uint8_t *region;
     size_t region_len;
     struct vh_qflight f;
@@ -153,6 +154,7 @@ static void life_begin(struct life *life, uint64_t features, unsigned seed)
 
     memset(life, 0, sizeof(*life));
     life->packed = packed;
+    life->in_order = features >> VH_RING_F_IN_ORDER & 1;
     life->seed = seed;
     rig_init(&life->rig, SIZE, features, vh_ring_first_base(features));
     life->rig.whole = true;
@@ -220,6 +222,14 @@ static bool is_pushed(const struct life *life, uint16_t id)
     return false;
 }
 
+static void add_to_batch(struct life *life, uint16_t id)
+{
+    life->f.batch[life->f.n_batch++] = life->packed ? life->f.entry_of[id] : id;
+    if (!life->packed) {
+        vh_flight_split_pushed(&life->f, id);
+    }
+}
+
 static void push(struct life *life, unsigned step)
 {
     unsigned i;
@@ -232,9 +242,8 @@ static void push(struct life *life, unsigned step)
         i = pick(life, life->n_out);
         id = life->out[i].id;
     } while (is_pushed(life, id));
-    life->f.batch[life->f.n_batch++] = life->packed ? life->f.entry_of[id] : id;
-    if (!life->packed) {
-        vh_flight_split_pushed(&life->f, id);
+    if (!life->in_order) {
+        add_to_batch(life, id);
     }
     crash_now(life, step);
     vh_devring_push(life->rig.dev, id, 0);
@@ -242,18 +251,43 @@ static void push(struct life *life, unsigned step)
     crash_now(life, step);
 }
 
-/* To the driver they are done from one store on. */
-static void forget_pushed(struct life *life)
+/* How many are the first that are out, and pushed? */
+static unsigned n_ready(const struct life *life)
 {
     unsigned n = 0;
 
-    for (unsigned i = 0; i < life->n_out; i++) {
-        if (!is_pushed(life, life->out[i].id)) {
-            life->out[n++] = life->out[i];
+    while (n < life->n_out && is_pushed(life, life->out[n].id)) {
+        n++;
+    }
+    return n;
+}
+
+static void forget_one(struct life *life, unsigned i)
+{
+    uint16_t id = life->out[i].id;
+    unsigned k = 0;
+
+    while (life->pushed[k] != id) {
+        k++;
+    }
+    life->pushed[k] = life->pushed[--life->n_pushed];
+    memmove(&life->out[i], &life->out[i + 1],
+            (--life->n_out - i) * sizeof(life->out[0]));
+}
+
+/* To the driver they are done from one store on. */
+static void forget_pushed(struct life *life)
+{
+    for (unsigned n = n_ready(life); life->in_order && n > 0; n--) {
+        forget_one(life, 0);
+    }
+    for (unsigned i = 0; !life->in_order && i < life->n_out;) {
+        if (is_pushed(life, life->out[i].id)) {
+            forget_one(life, i);
+        } else {
+            i++;
         }
     }
-    life->n_out = n;
-    life->n_pushed = 0;
 }
 
 static void publish(struct life *life, unsigned step)
@@ -262,6 +296,9 @@ static void publish(struct life *life, unsigned step)
 
     if (life->n_pushed == 0) {
         return;
+    }
+    for (unsigned i = 0; life->in_order && i < n_ready(life); i++) {
+        add_to_batch(life, life->out[i].id);
     }
     if (life->packed) {
         vh_flight_packed_publish(&life->f);
@@ -319,12 +356,14 @@ static void test_a_split_ring_is_found_as_it_was_at_every_step(void **state)
 {
     (void)state;
     live(BIT(32));
+    live(BIT(32) | BIT(VH_RING_F_IN_ORDER));
 }
 
 static void test_a_packed_ring_is_found_as_it_was_at_every_step(void **state)
 {
     (void)state;
     live(BIT(32) | BIT(VH_RING_F_PACKED));
+    live(BIT(32) | BIT(VH_RING_F_PACKED) | BIT(VH_RING_F_IN_ORDER));
 }
 
 /* Whatever stands in the buffer: an answer, no crash, nothing beyond it. */

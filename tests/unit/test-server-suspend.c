@@ -19,6 +19,7 @@
 #define AREA UINT64_C(0x8000)
 #define PAGES UINT64_C(0x20000)
 #define PACKED (UINT64_C(1) << VH_RING_F_PACKED)
+#define IN_ORDER (UINT64_C(1) << VH_RING_F_IN_ORDER)
 #define FEATURES (RIG_VERSION_1 | VH_F_PROTOCOL_FEATURES)
 
 struct disk {
@@ -116,10 +117,11 @@ static void end(struct disk *d)
     close(d->file);
 }
 
-static void read_one(struct disk *d, uint32_t i)
+/* A request for 512 bytes. */
+static void ask_for(struct disk *d, uint32_t i, uint32_t type)
 {
     uint64_t at = PAGES + d->n_reads++ * 0x3000;
-    struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_IN };
+    struct virtio_blk_outhdr header = { .type = type };
     struct vh_sg sg[] = { { RIG_GPA + at, sizeof(header) },
                           { RIG_GPA + at + 0x1000, 512 },
                           { RIG_GPA + at + 0x2000, 1 } };
@@ -131,6 +133,11 @@ static void read_one(struct disk *d, uint32_t i)
     vh_ring_publish(d->rings[i]);
     assert_int_equal(write(d->kick[i], &(uint64_t){ 1 }, 8), 8);
     rig_turn(&d->rig);
+}
+
+static void read_one(struct disk *d, uint32_t i)
+{
+    ask_for(d, i, VIRTIO_BLK_T_IN);
 }
 
 /* How many are answered by now? */
@@ -212,6 +219,8 @@ static void test_a_split_ring_comes_back_from_a_disk_that_hangs(void **state)
     (void)state;
     suspend(0, false);
     suspend(0, true);
+    suspend(IN_ORDER, false);
+    suspend(IN_ORDER, true);
 }
 
 static void test_a_packed_ring_comes_back_from_a_disk_that_hangs(void **state)
@@ -219,6 +228,33 @@ static void test_a_packed_ring_comes_back_from_a_disk_that_hangs(void **state)
     (void)state;
     suspend(PACKED, false);
     suspend(PACKED, true);
+    suspend(PACKED | IN_ORDER, false);
+}
+
+/* One that needs no disk is done at once, but can't be shown. */
+static void leave_behind(uint64_t layout)
+{
+    struct disk d;
+
+    begin(&d, IN_ORDER | layout);
+    read_one(&d, 0);
+    ask_for(&d, 0, VIRTIO_BLK_T_GET_ID);
+    assert_int_equal(answers(&d, 0), 0);
+    assert_int_equal(d.rig.server->queues[0].ring->n_inflight, 1);
+    assert_int_equal(take_back(&d, 0), vh_ring_first_base(d.features));
+    swap_disk(&d, d.file);
+    describe(&d, 0, vh_ring_first_base(d.features));
+    wait_for(&d, 0, 2);
+    ask_for(&d, 0, VIRTIO_BLK_T_GET_ID);
+    wait_for(&d, 0, 1);
+    end(&d);
+}
+
+static void test_in_order_what_is_done_early_is_not_lost(void **state)
+{
+    (void)state;
+    leave_behind(0);
+    leave_behind(PACKED);
 }
 
 /* What is under way is finished, and nothing more is begun. */
@@ -263,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_split_ring_comes_back_from_a_disk_that_hangs),
         cmocka_unit_test(test_a_packed_ring_comes_back_from_a_disk_that_hangs),
+        cmocka_unit_test(test_in_order_what_is_done_early_is_not_lost),
         cmocka_unit_test(test_a_disabled_queue_goes_on_when_enabled),
         cmocka_unit_test(test_a_disabled_queue_is_drained_where_that_is_asked),
     };
