@@ -3,6 +3,7 @@
  * Each answer costs a byte of the input, which says how honest it is; an input
  * that is used up is honest, so that a script is short.
  */
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -42,6 +43,16 @@ static void add_fd(struct vh_msg *msg, int fd)
     msg->fds[msg->n_fds++] = fd;
 }
 
+/* To a pipe that may have no reader.  Only here is that no fault: the library
+ * has to see to it that nobody is killed. */
+static void write_all(int fd, const void *buf, size_t len)
+{
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+
+    (void)!write(fd, buf, len);
+    signal(SIGPIPE, before);
+}
+
 /* Its end of a transfer of state: as much as the input has for it. */
 static void transfer(struct peer *peer, const struct vh_msg *msg)
 {
@@ -51,7 +62,7 @@ static void transfer(struct peer *peer, const struct vh_msg *msg)
     fcntl(msg->fds[0], F_SETFL, O_NONBLOCK);
     if (msg->payload.device_state.direction == 0) {
         take(peer->in, buf, n);
-        (void)!write(msg->fds[0], buf, n);
+        write_all(msg->fds[0], buf, n);
     } else if (n & 1) {
         vh_fd_close(&peer->state);
         peer->state = vh_fd_dup(msg->fds[0]);
