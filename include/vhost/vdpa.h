@@ -23,6 +23,7 @@
 #ifndef VHOST_VDPA_H
 #define VHOST_VDPA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,10 +42,23 @@ struct vhost_vdpa;
  * @size: sizeof(struct vhost_vdpa_options), or 0 for the fields of this first
  *     version
  * @path: of the node; copied
+ * @shadow_queues: the device is given rings of the library's own as long as
+ *     it runs.  If not, only while a dirty log is on; see below
+ *
+ * Shadow queues.  A device that can't log what it writes is given other rings
+ * than the driver's, and buffers go from one to the other: so all that is
+ * written is known.  That is done by vhost_dev_dispatch(), which has to be
+ * called whenever vhost_dev_get_fd() is readable; it is readable for each kick
+ * and each call.  A device that runs when the log is turned on or off is
+ * suspended and reset, and goes on where it stood; so it must offer
+ * VHOST_BACKEND_F_SUSPEND (or have had shadow queues all the time).
+ * Shadow queues are refused to a driver behind an IOMMU, and to a device
+ * with a group of queues in another address space than 0.
  */
 struct vhost_vdpa_options {
     size_t size;
     const char *path;
+    bool shadow_queues;
 };
 
 /**

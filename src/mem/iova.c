@@ -108,13 +108,13 @@ void vh_iova_free(struct vh_iova *iova)
     free(iova);
 }
 
-static bool is_taken(const struct vh_iova *iova, uint64_t gpa, uint64_t size)
+static bool is_taken(const struct sorted *sorted, bool gpa, uint64_t address,
+                     uint64_t size)
 {
-    size_t n = count_before(&iova->by_gpa, true, gpa + (size - 1));
+    size_t n = count_before(sorted, gpa, address + (size - 1));
+    const struct vh_iova_range *range = n > 0 ? sorted->at[n - 1] : NULL;
 
-    return n > 0 &&
-           iova->by_gpa.at[n - 1]->gpa + (iova->by_gpa.at[n - 1]->size - 1) >=
-               gpa;
+    return range && key(range, gpa) + (range->size - 1) >= address;
 }
 
 /* Rounds up; false if that passes the last address. */
@@ -135,8 +135,18 @@ static int find_gap(const struct vh_iova *iova, uint64_t size, uint64_t align,
 
     for (size_t i = 0; i <= sorted->n; i++) {
         const struct vh_iova_range *next = i < sorted->n ? sorted->at[i] : NULL;
-        uint64_t last = next ? next->iova - 1 : iova->last;
+        uint64_t last;
 
+        if (next && next->iova <= from) { /* one that was added may be */
+            uint64_t end = next->iova + (next->size - 1);
+
+            if (end >= iova->last) {
+                break;
+            }
+            from = end < from ? from : end + 1;
+            continue;
+        }
+        last = next ? next->iova - 1 : iova->last;
         if (round_up(&from, align) && from <= last && size - 1 <= last - from) {
             *start = from;
             *place = i;
@@ -170,11 +180,29 @@ static int make_room(struct vh_iova *iova)
     return 0;
 }
 
+static int put(struct vh_iova *iova, const struct vh_iova_range *range,
+               size_t place)
+{
+    struct vh_iova_range *copy =
+        make_room(iova) == 0 ? malloc(sizeof(*copy)) : NULL;
+
+    if (!copy) {
+        return -ENOMEM;
+    }
+    *copy = *range;
+    insert(&iova->by_iova, place, copy);
+    if (range->gpa != VH_IOVA_NO_GPA) {
+        insert(&iova->by_gpa, count_before(&iova->by_gpa, true, range->gpa),
+               copy);
+    }
+    iova->version++;
+    return 0;
+}
+
 int vh_iova_alloc(struct vh_iova *iova, struct vh_iova_range *range,
                   uint64_t align)
 {
     bool guests = range->gpa != VH_IOVA_NO_GPA;
-    struct vh_iova_range *copy;
     uint64_t start;
     size_t place;
     int r;
@@ -183,26 +211,29 @@ int vh_iova_alloc(struct vh_iova *iova, struct vh_iova_range *range,
     if (range->size == 0 || (guests && range->gpa > UINT64_MAX - range->size)) {
         return -EINVAL;
     }
-    if (guests && is_taken(iova, range->gpa, range->size)) {
+    if (guests && is_taken(&iova->by_gpa, true, range->gpa, range->size)) {
         return -EEXIST;
     }
     r = find_gap(iova, range->size, align, &start, &place);
     if (r < 0) {
         return r;
     }
-    copy = make_room(iova) == 0 ? malloc(sizeof(*copy)) : NULL;
-    if (!copy) {
-        return -ENOMEM;
-    }
     range->iova = start;
-    *copy = *range;
-    insert(&iova->by_iova, place, copy);
-    if (guests) {
-        insert(&iova->by_gpa, count_before(&iova->by_gpa, true, range->gpa),
-               copy);
+    return put(iova, range, place);
+}
+
+int vh_iova_add(struct vh_iova *iova, const struct vh_iova_range *range)
+{
+    if (range->size == 0 || range->gpa == VH_IOVA_NO_GPA ||
+        range->gpa > UINT64_MAX - range->size ||
+        range->iova > UINT64_MAX - range->size) {
+        return -EINVAL;
     }
-    iova->version++;
-    return 0;
+    if (is_taken(&iova->by_gpa, true, range->gpa, range->size) ||
+        is_taken(&iova->by_iova, false, range->iova, range->size)) {
+        return -EEXIST;
+    }
+    return put(iova, range, count_before(&iova->by_iova, false, range->iova));
 }
 
 int vh_iova_remove(struct vh_iova *iova, uint64_t at)

@@ -54,6 +54,17 @@ void vh_iova_free(struct vh_iova *iova);
 int vh_iova_alloc(struct vh_iova *iova, struct vh_iova_range *range,
                   uint64_t align);
 
+/**
+ * vh_iova_add() - a range of the guest's at an address that is given
+ * @iova: a map
+ * @range: copied; it may lie outside the addresses that vh_iova_alloc() has
+ *     to choose from
+ *
+ * Return: 0; -EINVAL as vh_iova_alloc(), or if it is not the guest's; -EEXIST
+ * if addresses of either kind are taken; -ENOMEM.
+ */
+int vh_iova_add(struct vh_iova *iova, const struct vh_iova_range *range);
+
 /** vh_iova_remove() - give back the range that begins at @at
  * Return: 0; -ENOENT.
  */

@@ -149,6 +149,11 @@ void vh_svq_set_mark(struct vh_svq *svq, vh_svq_mark_fn *mark, void *arg)
     svq->config.mark_arg = arg;
 }
 
+void vh_svq_set_call(struct vh_svq *svq, int fd)
+{
+    svq->config.guest_call = fd;
+}
+
 /* What a device writes to in a ring; @put_back: and what putting back does. */
 static void mark_ring(struct vh_svq *svq, bool put_back)
 {

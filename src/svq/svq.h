@@ -91,6 +91,9 @@ const char *vh_svq_broken(const struct vh_svq *svq, bool *by_device);
  */
 void vh_svq_set_mark(struct vh_svq *svq, vh_svq_mark_fn *mark, void *arg);
 
+/** vh_svq_set_call() - the guest is called elsewhere; @fd is lent, -1: not */
+void vh_svq_set_call(struct vh_svq *svq, int fd);
+
 /**
  * vh_svq_stop() - complete what the device has finished; put back the rest
  * @svq: of no other use than vh_svq_free() after this; also a broken one

@@ -20,7 +20,7 @@
 
 #include "backend/vdpa/vdpa.h"
 
-#define FAKE_QUEUES 8u
+#define FAKE_QUEUES 16u
 #define FAKE_SPACES 4u
 #define FAKE_MAPS 4096u
 #define FAKE_ALL_CAPS UINT64_C(0x17e) /* bits 1 to 6 and 8 */
@@ -38,6 +38,11 @@ struct fake_vq {
 };
 
 struct fake_vdpa {
+    /* rings that move: hears of DRIVER_OK, of a suspend (what: -1) and of a
+     * reset (0); and tells where queues stand */
+    void (*moves)(struct fake_vdpa *k, int what);
+    uint32_t (*stands)(struct fake_vdpa *k, unsigned queue);
+
     /* what it is told to be */
     uint64_t offered, caps;
     uint32_t device_id, config_size, queues, groups, spaces;
@@ -137,6 +142,9 @@ static inline int fake_vdpa_set_status(struct fake_vdpa *k, uint8_t status)
     if (status == 0 && !k->never_resets) {
         fake_vdpa_reset(k);
     }
+    if (k->moves) {
+        k->moves(k, status);
+    }
     k->status = status == 0 && k->never_resets ? k->status : status;
     if (k->refuses_features) {
         k->status &= (uint8_t)~VH_VDPA_FEATURES_OK;
@@ -176,7 +184,7 @@ static inline int fake_vdpa_vring(struct fake_vdpa *k, unsigned long request,
         return 0;
     case VHOST_GET_VRING_BASE:
         assert_true(k->suspended); /* else it is not true for long */
-        state->num = q->base + 5;
+        state->num = k->stands ? k->stands(k, state->index) : q->base + 5;
         return 0;
     case VHOST_SET_VRING_ADDR:
         q->addr = *(struct vhost_vring_addr *)arg;
@@ -263,6 +271,9 @@ static inline int fake_vdpa_ioctl(void *ctx, int fd, unsigned long request,
         return 0;
     case VH_VDPA_SUSPEND:
         k->suspended = true;
+        if (k->moves) {
+            k->moves(k, -1);
+        }
         return 0;
     case VH_VDPA_RESUME:
         k->suspended = false;

@@ -91,6 +91,9 @@ int vh_vdpa_set_config(struct vhost_dev *dev, const uint8_t *data,
 
 int vh_vdpa_set_config_call(struct vhost_dev *dev, int fd)
 {
-    return vh_vdpa_call(dev->opaque, "SET_CONFIG_CALL", VH_NO_QUEUE,
+    struct vhost_vdpa *vdpa = dev->opaque;
+
+    vdpa->config_fd = fd; /* a reset may make the device forget it */
+    return vh_vdpa_call(vdpa, "SET_CONFIG_CALL", VH_NO_QUEUE,
                         VHOST_VDPA_SET_CONFIG_CALL, &fd);
 }

@@ -22,6 +22,14 @@ int vh_vdpa_set_vring_enable(struct vhost_dev *dev, int enable);
 int vh_vdpa_get_vring_base(struct vhost_dev *dev,
                            struct vhost_vring_state *ring);
 
+/* svq.c */
+int vh_vdpa_get_fd(struct vhost_dev *dev);
+int vh_vdpa_dispatch(struct vhost_dev *dev);
+
+/* switch.c */
+int vh_vdpa_set_log_base(struct vhost_dev *dev, uint64_t base,
+                         struct vhost_log *log);
+
 /* config.c */
 int vh_vdpa_get_config(struct vhost_dev *dev, uint8_t *config, uint32_t len);
 int vh_vdpa_set_config(struct vhost_dev *dev, const uint8_t *data,

@@ -206,6 +206,8 @@ int vh_vdpa_forget(struct vhost_vdpa *vdpa, uint32_t asid)
 static void adopt(struct vhost_vdpa *vdpa, struct vhost_memory_section *table,
                   size_t n)
 {
+    vh_vdpa_svqs_memory(vdpa, vdpa->mapped, vdpa->n_mapped, false);
+    vh_vdpa_svqs_memory(vdpa, table, n, true);
     free(vdpa->mapped);
     vdpa->mapped = table;
     vdpa->n_mapped = n;

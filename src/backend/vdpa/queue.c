@@ -5,9 +5,9 @@
  * It finds rings as it finds buffers: by guest-physical addresses, or what the
  * guest's IOMMU has for them, where other back ends are told ours.
  *
- * choose_addr(), choose_kick(), choose_call() and choose_base() are the one
- * place where a queue of the device becomes the queue of the guest: whoever
- * puts another in between does it there.
+ * What the core says of a queue is kept, so that the queue can be told again
+ * after a reset.  Where the device has shadow queues it is kept and no more:
+ * what the device is told instead is told when the queue is enabled.
  */
 #include "backend/vdpa/entries.h"
 
@@ -19,35 +19,56 @@
 #include "backend/upcalls.h"
 #include "util/error.h"
 
-static void choose_addr(struct vhost_vring_addr *addr,
-                        const struct vhost_virtqueue *vq)
+static struct vh_vdpa_queue *queue_at(const struct vhost_vdpa *vdpa,
+                                      unsigned queue)
 {
-    addr->desc_user_addr = vq->desc_phys;
-    addr->avail_user_addr = vq->avail_phys;
-    addr->used_user_addr = vq->used_phys;
-}
-
-static int choose_kick(const struct vhost_vring_file *file)
-{
-    return file->fd;
-}
-
-static int choose_call(const struct vhost_vring_file *file)
-{
-    return file->fd;
-}
-
-static uint32_t choose_base(const struct vhost_vring_state *ring)
-{
-    return ring->num;
+    return &vdpa->queues[queue - (unsigned)vdpa->dev->vq_index];
 }
 
 int vh_vdpa_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,
                         struct vhost_virtqueue *vq)
 {
     (void)dev;
-    choose_addr(addr, vq);
+    addr->desc_user_addr = vq->desc_phys;
+    addr->avail_user_addr = vq->avail_phys;
+    addr->used_user_addr = vq->used_phys;
     return 0;
+}
+
+static int tell(struct vhost_vdpa *vdpa, unsigned queue, unsigned long request,
+                void *arg)
+{
+    const char *name = request == VHOST_SET_VRING_NUM    ? "SET_VRING_NUM"
+                       : request == VHOST_SET_VRING_BASE ? "SET_VRING_BASE"
+                       : request == VHOST_SET_VRING_ADDR ? "SET_VRING_ADDR"
+                       : request == VHOST_SET_VRING_KICK ? "SET_VRING_KICK"
+                                                         : "SET_VRING_CALL";
+
+    return vh_vdpa_call(vdpa, name, (int)queue, request, arg);
+}
+
+int vh_vdpa_tell_queue(struct vhost_vdpa *vdpa, unsigned i,
+                       const struct vh_vdpa_queue *q)
+{
+    unsigned queue = (unsigned)vdpa->dev->vq_index + i;
+    struct vhost_vring_state num = { .index = queue, .num = q->num };
+    struct vhost_vring_state base = { .index = queue, .num = q->base };
+    struct vhost_vring_addr addr = q->addr;
+    struct vhost_vring_file kick = { .index = queue, .fd = q->kick };
+    struct vhost_vring_file call = { .index = queue, .fd = q->call };
+    int r = tell(vdpa, queue, VHOST_SET_VRING_NUM, &num);
+
+    addr.index = queue;
+    if (r == 0) {
+        r = tell(vdpa, queue, VHOST_SET_VRING_BASE, &base);
+    }
+    if (r == 0) {
+        r = tell(vdpa, queue, VHOST_SET_VRING_ADDR, &addr);
+    }
+    if (r == 0) {
+        r = tell(vdpa, queue, VHOST_SET_VRING_KICK, &kick);
+    }
+    return r < 0 ? r : tell(vdpa, queue, VHOST_SET_VRING_CALL, &call);
 }
 
 /* The kernel takes any number, and a device may believe it. */
@@ -64,42 +85,59 @@ int vh_vdpa_set_vring_num(struct vhost_dev *dev, struct vhost_vring_state *ring)
                           "%s: queue %u: %u entries, the device takes %u",
                           vdpa->name, ring->index, ring->num, most.num);
     }
-    return vh_vdpa_call(vdpa, "SET_VRING_NUM", (int)ring->index,
-                        VHOST_SET_VRING_NUM, ring);
+    queue_at(vdpa, ring->index)->num = ring->num;
+    return vdpa->shadowed ? 0
+                          : tell(vdpa, ring->index, VHOST_SET_VRING_NUM, ring);
 }
 
 int vh_vdpa_set_vring_base(struct vhost_dev *dev,
                            struct vhost_vring_state *ring)
 {
-    struct vhost_vring_state own = { .index = ring->index,
-                                     .num = choose_base(ring) };
+    struct vhost_vdpa *vdpa = dev->opaque;
 
-    return vh_vdpa_call(dev->opaque, "SET_VRING_BASE", (int)ring->index,
-                        VHOST_SET_VRING_BASE, &own);
+    queue_at(vdpa, ring->index)->base = ring->num;
+    return vdpa->shadowed ? 0
+                          : tell(vdpa, ring->index, VHOST_SET_VRING_BASE, ring);
 }
 
+/* A queue that runs stays where it is: only the log's flag is another. */
 int vh_vdpa_set_vring_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr)
 {
-    return vh_vdpa_call(dev->opaque, "SET_VRING_ADDR", (int)addr->index,
-                        VHOST_SET_VRING_ADDR, addr);
+    struct vhost_vdpa *vdpa = dev->opaque;
+    struct vh_vdpa_queue *q = queue_at(vdpa, addr->index);
+
+    q->addr = *addr;
+    q->addr.flags = 0;
+    q->addr.log_guest_addr = 0;
+    return vdpa->shadowed || q->running
+               ? 0
+               : tell(vdpa, addr->index, VHOST_SET_VRING_ADDR, addr);
 }
 
 int vh_vdpa_set_vring_kick(struct vhost_dev *dev, struct vhost_vring_file *file)
 {
-    struct vhost_vring_file own = { .index = file->index,
-                                    .fd = choose_kick(file) };
+    struct vhost_vdpa *vdpa = dev->opaque;
 
-    return vh_vdpa_call(dev->opaque, "SET_VRING_KICK", (int)file->index,
-                        VHOST_SET_VRING_KICK, &own);
+    queue_at(vdpa, file->index)->kick = file->fd;
+    return vdpa->shadowed ? 0
+                          : tell(vdpa, file->index, VHOST_SET_VRING_KICK, file);
 }
 
 int vh_vdpa_set_vring_call(struct vhost_dev *dev, struct vhost_vring_file *file)
 {
-    struct vhost_vring_file own = { .index = file->index,
-                                    .fd = choose_call(file) };
+    struct vhost_vdpa *vdpa = dev->opaque;
+    struct vh_vdpa_queue *q = queue_at(vdpa, file->index);
+    int r = 0;
 
-    return vh_vdpa_call(dev->opaque, "SET_VRING_CALL", (int)file->index,
-                        VHOST_SET_VRING_CALL, &own);
+    pthread_mutex_lock(&vdpa->svq_lock);
+    q->call = file->fd;
+    if (q->svq) {
+        vh_svq_set_call(q->svq, file->fd);
+    } else if (!vdpa->shadowed) {
+        r = tell(vdpa, file->index, VHOST_SET_VRING_CALL, file);
+    }
+    pthread_mutex_unlock(&vdpa->svq_lock);
+    return r;
 }
 
 static int enable(struct vhost_vdpa *vdpa, unsigned queue)
@@ -108,6 +146,17 @@ static int enable(struct vhost_vdpa *vdpa, unsigned queue)
 
     return vh_vdpa_call(vdpa, "SET_VRING_ENABLE", (int)queue,
                         VHOST_VDPA_SET_VRING_ENABLE, &state);
+}
+
+int vh_vdpa_queue_up(struct vhost_vdpa *vdpa, unsigned i)
+{
+    int r = vdpa->shadowed ? vh_vdpa_svq_up(vdpa, i) : 0;
+
+    if (r == 0) {
+        r = enable(vdpa, (unsigned)vdpa->dev->vq_index + i);
+    }
+    vdpa->queues[i].running = r == 0;
+    return r;
 }
 
 /*
@@ -132,18 +181,28 @@ int vh_vdpa_set_vring_enable(struct vhost_dev *dev, int on)
     }
     for (unsigned i = 0; r == 0 && i < dev->nvqs; i++) {
         if (dev->vqs[i].started) {
-            r = enable(vdpa, (unsigned)dev->vq_index + i);
+            r = vh_vdpa_queue_up(vdpa, i);
         }
     }
     return r;
 }
 
-/* A device that moves on would make any answer untrue. */
+/* A device that moves on would make any answer untrue; what a shadow knows is
+ * true of one that was reset, too. */
 int vh_vdpa_get_vring_base(struct vhost_dev *dev,
                            struct vhost_vring_state *ring)
 {
     struct vhost_vdpa *vdpa = dev->opaque;
+    struct vh_vdpa_queue *q = queue_at(vdpa, ring->index);
+    bool moves = (vdpa->status & VH_VDPA_DRIVER_OK) && !vdpa->suspended;
 
+    if (vdpa->shadowed && !moves) {
+        vh_vdpa_svq_down(vdpa, ring->index - (unsigned)dev->vq_index, &q->base);
+        q->running = false;
+        ring->num = q->base;
+        return 0;
+    }
+    q->running = false;
     if (!vdpa->suspended) {
         return vh_be_fail(dev, -ENOTSUP, "GET_VRING_BASE", (int)ring->index,
                           "%s: queue %u: only a suspended device says where it "
@@ -161,7 +220,8 @@ void vh_vdpa_doorbells_up(struct vhost_vdpa *vdpa)
     const struct vhost_vdev_ops *owner = dev->vdev ? dev->vdev->ops : NULL;
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-    if (vdpa->doorbells || !owner || !owner->host_notifier || !dev->upcalls) {
+    if (vdpa->shadowed || vdpa->doorbells || !owner || !owner->host_notifier ||
+        !dev->upcalls) {
         return;
     }
     vdpa->doorbells = true;
@@ -172,5 +232,18 @@ void vh_vdpa_doorbells_up(struct vhost_vdpa *vdpa)
                                         page) < 0) {
             return;
         }
+    }
+}
+
+void vh_vdpa_doorbells_down(struct vhost_vdpa *vdpa)
+{
+    struct vhost_dev *dev = vdpa->dev;
+
+    if (!vdpa->doorbells) {
+        return;
+    }
+    vdpa->doorbells = false;
+    for (unsigned i = 0; i < dev->nvqs; i++) {
+        dev->upcalls->host_notifier(dev, (unsigned)dev->vq_index + i, -1, 0, 0);
     }
 }

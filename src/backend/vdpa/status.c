@@ -19,6 +19,7 @@
 #include "backend/ops.h"
 #include "util/error.h"
 
+#define F_LOG_ALL (UINT64_C(1) << VHOST_F_LOG_ALL)
 #define F_ACCESS_PLATFORM (UINT64_C(1) << 33)
 
 static int read_back(struct vhost_vdpa *vdpa)
@@ -79,8 +80,9 @@ static int refused(struct vhost_vdpa *vdpa, uint64_t features)
                       (unsigned long long)vdpa->info.features[0]);
 }
 
-static int settle_features(struct vhost_vdpa *vdpa, uint64_t features)
+int vh_vdpa_settle_features(struct vhost_vdpa *vdpa)
 {
+    uint64_t features = vdpa->features;
     uint8_t wanted = vdpa->status | VH_VDPA_FEATURES_OK;
     int r = vh_vdpa_call(vdpa, "SET_FEATURES", VH_NO_QUEUE, VHOST_SET_FEATURES,
                          &features);
@@ -94,22 +96,49 @@ static int settle_features(struct vhost_vdpa *vdpa, uint64_t features)
     return r;
 }
 
-/* Whatever the guest sees of it, the device is behind the kernel's IOMMU. */
+/* Before a start: shadows, from the first ring on? */
+static int choose_shadow(struct vhost_vdpa *vdpa, bool log)
+{
+    if (!log) {
+        vdpa->log = NULL;
+    }
+    vdpa->halted = false;
+    vdpa->shadowed = vdpa->always || log;
+    if (!vdpa->shadowed) {
+        return 0;
+    }
+    vh_vdpa_doorbells_down(vdpa); /* what the driver rings, we have to hear */
+    return vh_vdpa_check_shadow(vdpa);
+}
+
+/*
+ * Whatever the guest sees of it, the device is behind the kernel's IOMMU.  It
+ * is never told of VHOST_F_LOG_ALL, which is for its shadow queues.
+ */
 int vh_vdpa_set_features(struct vhost_dev *dev, uint64_t features)
 {
     struct vhost_vdpa *vdpa = dev->opaque;
+    bool log = (features & F_LOG_ALL) != 0;
     int r;
 
+    if ((vdpa->status & VH_VDPA_DRIVER_OK) || vdpa->halted) {
+        return vh_vdpa_log_changed(vdpa, log);
+    }
+    features &= ~F_LOG_ALL;
     vdpa->iommu = (features & F_ACCESS_PLATFORM) != 0;
-    features |= vdpa->info.features[0] & F_ACCESS_PLATFORM;
-    r = settle_features(vdpa, features);
+    vdpa->features = features | (vdpa->info.features[0] & F_ACCESS_PLATFORM);
+    r = choose_shadow(vdpa, log);
+    if (r < 0) {
+        return r;
+    }
+    r = vh_vdpa_settle_features(vdpa);
     if (r < 0) {
         vh_vdpa_begin(vdpa); /* so that it can be tried with others */
     }
     return r;
 }
 
-static int suspend(struct vhost_vdpa *vdpa)
+int vh_vdpa_suspend(struct vhost_vdpa *vdpa)
 {
     int r = 0;
 
@@ -121,27 +150,37 @@ static int suspend(struct vhost_vdpa *vdpa)
 }
 
 /* One that can't stand still must not go on after the stop either. */
-static int stop(struct vhost_vdpa *vdpa)
+int vh_vdpa_stand_still(struct vhost_vdpa *vdpa)
 {
-    int r = vh_vdpa_has(vdpa, VH_VDPA_F_SUSPEND) ? suspend(vdpa) : -ENOTSUP;
+    int r =
+        vh_vdpa_has(vdpa, VH_VDPA_F_SUSPEND) ? vh_vdpa_suspend(vdpa) : -ENOTSUP;
 
     return r < 0 ? reset(vdpa) : 0;
+}
+
+int vh_vdpa_go(struct vhost_vdpa *vdpa)
+{
+    int r = vh_vdpa_groups_start(vdpa);
+
+    if (r == 0) {
+        vh_vdpa_doorbells_up(vdpa);
+        r = add(vdpa, VH_VDPA_DRIVER_OK);
+    }
+    if (r == 0) {
+        vh_vdpa_svqs_run(vdpa);
+    }
+    return r;
 }
 
 int vh_vdpa_dev_start(struct vhost_dev *dev, bool started)
 {
     struct vhost_vdpa *vdpa = dev->opaque;
-    int r;
 
     if (!started) {
-        return stop(vdpa);
+        vdpa->halted = false; /* the start is over that this was the end of */
+        return vh_vdpa_stand_still(vdpa);
     }
-    r = vh_vdpa_groups_start(vdpa);
-    if (r == 0) {
-        vh_vdpa_doorbells_up(vdpa);
-        r = add(vdpa, VH_VDPA_DRIVER_OK);
-    }
-    return r;
+    return vh_vdpa_go(vdpa);
 }
 
 int vh_vdpa_reset_device(struct vhost_dev *dev)

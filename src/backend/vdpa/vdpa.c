@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,6 +197,9 @@ static int set_up(struct vhost_vdpa *vdpa)
     if (r == 0) {
         r = vh_vdpa_groups_init(vdpa);
     }
+    if (r == 0) {
+        r = vh_vdpa_svqs_init(vdpa);
+    }
     return r == 0 ? vh_vdpa_begin(vdpa) : r;
 }
 
@@ -219,6 +223,7 @@ static void vdpa_cleanup(struct vhost_dev *dev)
         dev->upcalls->disconnected(dev);
     }
     close_node(vdpa);
+    vh_vdpa_svqs_free(vdpa);
     vh_vdpa_maps_free(vdpa);
     free(vdpa->asids);
     vdpa->asids = NULL;
@@ -268,6 +273,9 @@ static int get_features(struct vhost_dev *dev, uint64_t *features)
 
     if (r == 0) {
         vdpa->info.features[0] = *features;
+        if (vh_vdpa_can_log(vdpa)) {
+            *features |= UINT64_C(1) << VHOST_F_LOG_ALL;
+        }
     }
     return r;
 }
@@ -325,7 +333,9 @@ struct vhost_vdpa *vh_vdpa_new(const struct vh_sys *sys, void *sys_ctx,
     vdpa->sys_ctx = sys_ctx;
     vdpa->given_fd = fd;
     vdpa->fd = -1;
+    vdpa->epoll_fd = vdpa->config_fd = -1;
     pthread_mutex_init(&vdpa->lock, NULL);
+    pthread_mutex_init(&vdpa->svq_lock, NULL);
     if (set_names(vdpa, path) < 0) {
         vhost_vdpa_free(vdpa);
         out_of_memory(errp);
@@ -349,6 +359,18 @@ static int check_options(const struct vhost_vdpa_options *options,
     return 0;
 }
 
+static struct vhost_vdpa *
+with_options(struct vhost_vdpa *vdpa, const struct vhost_vdpa_options *options)
+{
+    size_t known = offsetof(struct vhost_vdpa_options, shadow_queues) +
+                   sizeof(options->shadow_queues);
+
+    if (vdpa && options && options->size >= known) {
+        vdpa->always = options->shadow_queues;
+    }
+    return vdpa;
+}
+
 struct vhost_vdpa *vhost_vdpa_new(const struct vhost_vdpa_options *options,
                                   struct vhost_error **errp)
 {
@@ -360,7 +382,8 @@ struct vhost_vdpa *vhost_vdpa_new(const struct vhost_vdpa_options *options,
                  "no path of a node is given");
         return NULL;
     }
-    return vh_vdpa_new(&vh_sys_host, NULL, options->path, -1, errp);
+    return with_options(vh_vdpa_new(&vh_sys_host, NULL, options->path, -1, errp),
+                        options);
 }
 
 struct vhost_vdpa *vhost_vdpa_new_fd(int fd,
@@ -375,8 +398,9 @@ struct vhost_vdpa *vhost_vdpa_new_fd(int fd,
         vh_sys_host.close(NULL, fd);
         return NULL;
     }
-    return vh_vdpa_new(&vh_sys_host, NULL, options ? options->path : NULL, fd,
-                       errp);
+    return with_options(vh_vdpa_new(&vh_sys_host, NULL,
+                                    options ? options->path : NULL, fd, errp),
+                        options);
 }
 
 void vhost_vdpa_free(struct vhost_vdpa *vdpa)
@@ -388,6 +412,7 @@ void vhost_vdpa_free(struct vhost_vdpa *vdpa)
         vdpa->sys->close(vdpa->sys_ctx, vdpa->given_fd);
     }
     pthread_mutex_destroy(&vdpa->lock);
+    pthread_mutex_destroy(&vdpa->svq_lock);
     free(vdpa->path);
     free(vdpa->name);
     free(vdpa);
@@ -404,6 +429,8 @@ const VhostOps vdpa_ops = {
     .vhost_backend_init = vdpa_init,
     .vhost_backend_cleanup = vdpa_cleanup,
     .vhost_backend_memslots_limit = memslots_limit,
+    .vhost_get_fd = vh_vdpa_get_fd,
+    .vhost_dispatch = vh_vdpa_dispatch,
     .vhost_set_owner = set_owner,
     .vhost_get_features = get_features,
     .vhost_set_features = vh_vdpa_set_features,
@@ -411,6 +438,7 @@ const VhostOps vdpa_ops = {
     .vhost_get_device_id = get_device_id,
     .vhost_set_mem_table = vh_vdpa_set_mem_table,
     .vhost_keeps_memory = vh_vdpa_keeps_memory,
+    .vhost_set_log_base = vh_vdpa_set_log_base,
     .vhost_vq_get_addr = vh_vdpa_vq_get_addr,
     .vhost_set_vring_num = vh_vdpa_set_vring_num,
     .vhost_set_vring_base = vh_vdpa_set_vring_base,

@@ -5,6 +5,8 @@
  *   vdpa.c     the object, the table vdpa_ops, what the device is
  *   status.c   reset, the status handshake, start and stop
  *   queue.c    what a queue is told: the one place that chooses it
+ *   svq.c      a shadow queue in place of a queue
+ *   switch.c   a running device goes over to shadow queues, and back
  *   map.c      which memory the device reaches, in messages
  *   iotlb.c    the same behind an IOMMU
  *   group.c    groups of queues, and their address spaces
@@ -30,6 +32,9 @@
 #define VH_VDPA_DRIVER_OK 4u
 #define VH_VDPA_FEATURES_OK 8u
 
+struct vh_iova;
+struct vh_vdpa_queue; /* shadow.h */
+
 struct vh_vdpa_range { /* behind an IOMMU: one that the device knows */
     uint64_t iova;
     uint64_t last;
@@ -50,6 +55,16 @@ struct vh_vdpa_range { /* behind an IOMMU: one that the device knows */
  * @doorbells: the owner has been offered its pages
  * @iommu: what it reaches are translations of an IOMMU, not guest memory
  * @asids: of each group, as wanted at the next start
+ * @always: shadow queues from the first start on
+ * @shadowed: queues are shadows, from the next that is told on
+ * @halted: neither here nor there: a switch has failed on its way
+ * @features: as told last, without VHOST_F_LOG_ALL
+ * @config_fd: as told last
+ * @log: where shadows mark what was written; NULL: nowhere
+ * @n_queues, @queues: those of @dev
+ * @epoll_fd: readable when a shadow has work; or -1
+ * @iova: where the device sees what, for shadows; NULL: there were none yet
+ * @svq_lock: of @shadowed and the queues: another thread may set a call fd
  * @lock: of what follows: what it reaches
  * @foreign: something is mapped in another address space than 0
  * @mapped, @n_mapped: guest memory that it reaches
@@ -69,6 +84,17 @@ struct vhost_vdpa {
     bool doorbells;
     bool iommu;
     uint32_t *asids;
+    bool always;
+    bool shadowed;
+    bool halted;
+    uint64_t features;
+    int config_fd;
+    struct vhost_log *log;
+    unsigned n_queues;
+    struct vh_vdpa_queue *queues;
+    int epoll_fd;
+    struct vh_iova *iova;
+    pthread_mutex_t svq_lock;
     pthread_mutex_t lock;
     bool foreign;
     struct vhost_memory_section *mapped;
@@ -103,35 +129,14 @@ int vh_vdpa_dev_start(struct vhost_dev *dev, bool started);
 void vh_vdpa_reset_status(struct vhost_dev *dev);
 int vh_vdpa_reset_device(struct vhost_dev *dev);
 int vh_vdpa_get_status(struct vhost_dev *dev, uint8_t *status);
+int vh_vdpa_settle_features(struct vhost_vdpa *vdpa);
+int vh_vdpa_suspend(struct vhost_vdpa *vdpa);
+/** vh_vdpa_stand_still() - suspend it, or reset one that can't be */
+int vh_vdpa_stand_still(struct vhost_vdpa *vdpa);
+/** vh_vdpa_go() - DRIVER_OK, and the first look into the rings */
+int vh_vdpa_go(struct vhost_vdpa *vdpa);
 
-/* queue.c */
-void vh_vdpa_doorbells_up(struct vhost_vdpa *vdpa);
-
-/* map.c */
-
-/** vh_vdpa_send() - one message; @iotlb->type says which
- * Return: 0 or a negative errno, without words. */
-int vh_vdpa_send(struct vhost_vdpa *vdpa, uint32_t asid,
-                 const struct vhost_iotlb_msg *iotlb);
-/** vh_vdpa_batch() - begin or end one; 0 where there are none */
-int vh_vdpa_batch(struct vhost_vdpa *vdpa, bool begin);
-/** vh_vdpa_forget() - nothing of address space @asid is mapped any more */
-int vh_vdpa_forget(struct vhost_vdpa *vdpa, uint32_t asid);
-/** vh_vdpa_check_range() - can the device reach it?  -ERANGE, with words */
-int vh_vdpa_check_range(struct vhost_vdpa *vdpa, uint64_t iova, uint64_t size);
-int vh_vdpa_map_failed(struct vhost_vdpa *vdpa, int r, uint64_t iova,
-                       uint64_t size);
-int vh_vdpa_set_mem_table(struct vhost_dev *dev, struct vhost_memory *mem);
-bool vh_vdpa_keeps_memory(struct vhost_dev *dev);
-/** vh_vdpa_after_reset() - what the device reached, it does not any more */
-int vh_vdpa_after_reset(struct vhost_vdpa *vdpa);
-void vh_vdpa_maps_free(struct vhost_vdpa *vdpa);
-
-/* iotlb.c */
-int vh_vdpa_send_iotlb(struct vhost_dev *dev, struct vhost_iotlb_msg *msg);
-
-/* group.c */
-int vh_vdpa_groups_init(struct vhost_vdpa *vdpa);
-int vh_vdpa_groups_start(struct vhost_vdpa *vdpa);
+#include "backend/vdpa/maps.h"
+#include "backend/vdpa/shadow.h"
 
 #endif
