@@ -140,7 +140,7 @@ static void model_adds(struct model *m)
                  range.gpa < other->gpa + other->size &&
                  other->gpa < range.gpa + range.size;
     }
-    r = vh_iova_alloc(m->iova, &range, PAGE << below(m, 3));
+    r = vh_iova_alloc(m->iova, &range, (uint64_t)PAGE << below(m, 3));
     if (taken) {
         assert_int_equal(r, -EEXIST);
     } else if (r < 0) {

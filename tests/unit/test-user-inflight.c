@@ -21,7 +21,7 @@ struct answer {
     const char *name;
     uint64_t size;
     uint64_t offset;
-    enum { A_FILE, A_PIPE, A_NOTHING } with;
+    enum gift { A_FILE, A_PIPE, A_NOTHING } with;
 };
 
 struct giver {
@@ -150,7 +150,7 @@ static void test_a_size_of_nothing_is_no_buffer(void **state)
 
     (void)state;
     for (int with = A_FILE; with <= A_NOTHING; with++) {
-        giver_open(&giver, (struct answer){ .with = with });
+        giver_open(&giver, (struct answer){ .with = (enum gift)with });
         assert_int_equal(rig_up(&rig), 0);
         assert_int_equal(vh_be_get_inflight_fd(&rig.dev, 64, &inflight), 0);
         assert_null(inflight.addr);
