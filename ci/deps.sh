@@ -10,7 +10,7 @@ build="gcc pkgconf meson ninja-build liburing-dev libjson-c-dev
 test="g++ clang libclang-rt-14-dev clang-format universal-ctags mandoc python3
       qemu-utils qemu-system-common qemu-system-x86 mmdebstrap busybox-static strace
       binutils xz-utils zstd util-linux kmod make gcc-12 valgrind
-      dpdk-dev iproute2 iputils-ping"
+      dpdk-dev iproute2 iputils-ping procps"
 
 case ${1:-} in
 build) want=$build ;;

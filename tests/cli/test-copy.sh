@@ -145,6 +145,9 @@ outlives() {
     "$VHOST" copy "$work/long.img" "user:$work/r.sock" --depth 1 --block-size 4K \
         --reconnect 20 --verify --json >"$work/out" 2>"$work/err" </dev/null &
     copy=$!
+    for ((i = 0; i < 200 && $(stat -c %b "$work/r.img") == 0; i++)); do
+        sleep 0.05 # a back end that was never reached is not looked for
+    done
     for ((i = 0; i < 100; i++)); do
         sleep 0.1
         kill -0 $copy 2>/dev/null || break

@@ -43,12 +43,16 @@ nobody() { # may write nothing but the socket
         "$root/usr/libexec/virtiofsd" --shared-dir "$tree" --sandbox none "$@"
 }
 
+gone() { ! pgrep -f "socket-path=$1" >/dev/null; }
+
 # serve NAME WHICH OPTION…: at $work/NAME.sock
 serve() {
     local name=$1 which=$2
     shift 2
     local sock=$work/$name.sock
     [ "$which" = nobody ] && sock=$work/nobody/$name.sock
+    # The one before takes the socket away as it ends, were it that of this one.
+    pkill -9 -f "socket-path=$sock" && within 10 gone "$sock"
     rm -f "$sock"
     in_background "$which" "--socket-path=$sock" "$@"
     wait_for_socket "$sock"
