@@ -86,8 +86,8 @@ int vhost_dev_stop_async(struct vhost_dev *hdev, struct vhost_vdev *vdev,
  * nobody knows then what the back end still does, its connection is given up:
  * the device is VHOST_DEV_LOST.
  *
- * Return: 0; -EALREADY if it is being cancelled; -ENOENT if nothing is under
- * way.
+ * Return: 0; -EALREADY if it is being cancelled, or has ended and done() is
+ * about to be told; -ENOENT if nothing is under way.
  */
 int vhost_dev_cancel(struct vhost_dev *hdev);
 

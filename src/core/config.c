@@ -23,13 +23,21 @@ static int answered(struct vhost_dev *dev, int r)
     return r == -EPROTO ? r : vh_core_fault(dev, r);
 }
 
+/* One that was given up may have a channel still: it is asked no more. */
+static int may_ask(struct vhost_dev *dev, const char *operation)
+{
+    vh_core_enter(dev);
+    return vh_core_talks(dev) ? 0 : vh_core_silent(dev, operation);
+}
+
 int vhost_dev_get_config(struct vhost_dev *hdev, uint8_t *config,
                          uint32_t config_len, struct vhost_error **errp)
 {
-    int r;
+    int r = may_ask(hdev, "get config");
 
-    vh_core_enter(hdev);
-    r = answered(hdev, vh_be_get_config(hdev, config, config_len));
+    if (r == 0) {
+        r = answered(hdev, vh_be_get_config(hdev, config, config_len));
+    }
     if (r < 0) {
         vh_error_copy(errp, vhost_dev_get_error(hdev));
     }
@@ -39,8 +47,11 @@ int vhost_dev_get_config(struct vhost_dev *hdev, uint8_t *config,
 int vhost_dev_set_config(struct vhost_dev *dev, const uint8_t *data,
                          uint32_t offset, uint32_t size, uint32_t flags)
 {
-    vh_core_enter(dev);
-    return answered(dev, vh_be_set_config(dev, data, offset, size, flags));
+    int r = may_ask(dev, "set config");
+
+    return r < 0 ? r
+                 : answered(dev,
+                            vh_be_set_config(dev, data, offset, size, flags));
 }
 
 void vhost_dev_set_config_notifier(struct vhost_dev *dev,
@@ -77,8 +88,7 @@ int vh_core_config_up(struct vhost_dev *dev)
     r = vhost_notifier_init(masked_notifier(dev), false);
     if (r < 0) {
         return vh_be_fail(dev, r, "eventfd", VH_NO_QUEUE,
-                          "no eventfd for the configuration: %s",
-                          strerror(-r));
+                          "no eventfd for the configuration: %s", strerror(-r));
     }
     pthread_mutex_lock(&priv->masking);
     r = give(dev, priv->config_masked);
@@ -136,8 +146,8 @@ bool vhost_config_pending(struct vhost_dev *hdev)
     bool pending;
 
     pthread_mutex_lock(&priv->masking);
-    pending = priv->config_up &&
-              vhost_notifier_test_and_clear(masked_notifier(hdev));
+    pending =
+        priv->config_up && vhost_notifier_test_and_clear(masked_notifier(hdev));
     pthread_mutex_unlock(&priv->masking);
     return pending;
 }

@@ -159,6 +159,8 @@ void vh_core_op_drop(struct vhost_dev *dev)
         return;
     }
     op->cancelled = true;
+    /* A start that came to its end, and nobody knows, is to be taken back. */
+    op->ended = op->ended && !dev->started;
     vh_core_fault(dev, -ENOTCONN); /* nothing is asked and waited for now */
     while (!op->ended) {
         move_on(dev);
@@ -174,7 +176,7 @@ int vhost_dev_cancel(struct vhost_dev *hdev)
     if (!op->move) {
         return -ENOENT;
     }
-    if (op->cancelled) {
+    if (op->cancelled || op->ended) {
         return -EALREADY;
     }
     op->cancelled = true;

@@ -331,7 +331,7 @@ void vh_queues_post_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
                          unsigned first, unsigned n)
 {
     struct vhost_dev_priv *priv = dev->priv;
-    int r = vh_core_talks(dev) ? 0 : vh_core_silent(dev, "GET_VRING_BASE");
+    int r = 0;
 
     priv->n_stopping = 0;
     for (unsigned i = first; i < first + n; i++) {
@@ -344,12 +344,14 @@ void vh_queues_post_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
             priv->states[priv->n_stopping] =
                 (struct vhost_vring_state){ .index = queue };
             /* An entry that fails before it asks may leave it as it is. */
-            priv->results[priv->n_stopping++] = r < 0 ? r : -ECANCELED;
+            priv->results[priv->n_stopping++] = -ECANCELED;
         }
     }
-    if (r == 0 && priv->n_stopping > 0) {
-        r = vh_be_get_vring_bases(dev, priv->states, priv->results,
-                                  priv->n_stopping, priv->drain);
+    if (priv->n_stopping > 0) {
+        r = vh_core_talks(dev)
+                ? vh_be_get_vring_bases(dev, priv->states, priv->results,
+                                        priv->n_stopping, priv->drain)
+                : vh_core_silent(dev, "GET_VRING_BASE");
     }
     for (unsigned i = 0; r < 0 && i < priv->n_stopping; i++) {
         if (priv->results[i] == -ECANCELED) {

@@ -410,11 +410,13 @@ static int begin_start(struct vhost_dev *dev, struct vhost_vdev *vdev,
 {
     int r;
 
-    assert(!dev->started && dev->priv);
+    assert(dev->priv);
     vh_core_enter(dev);
-    r = vh_core_silent(dev, "start");
+    r = vh_core_busy(dev, "start");
     if (r == 0) {
-        r = vh_core_busy(dev, "start");
+        /* Not before: what is under way may have ended, and nobody knows. */
+        assert(!dev->started);
+        r = vh_core_silent(dev, "start");
     }
     if (r < 0) {
         return r;
@@ -467,12 +469,12 @@ static int begin_stop(struct vhost_dev *dev, struct vhost_vdev *vdev,
 {
     int r;
 
-    assert(dev->started && dev->vdev == vdev);
-    (void)vdev; /* without assertions */
     vh_core_enter(dev);
     vh_core_reconnect_break_off(dev);
     r = vh_core_busy(dev, "stop");
     if (r == 0) {
+        assert(dev->started && dev->vdev == vdev);
+        (void)vdev; /* without assertions */
         dev->priv->drain = drain;
         dev->priv->ladder = (struct vh_core_ladder){ .at = N_RUNGS,
                                                      .down = true,

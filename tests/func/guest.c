@@ -214,8 +214,8 @@ static void *serve(void *arg)
     return NULL;
 }
 
-static void device_up(struct guest *g, struct vhost_server_device *device,
-                      const struct vhost_server_options *options)
+void guest_device_up(struct guest *g, struct vhost_server_device *device,
+                     const struct vhost_server_options *options)
 {
     static const int bits[] = { 15, 17, 28, 29,
                                 32, 34, 35, VHOST_INVALID_FEATURE_BIT };
@@ -231,6 +231,7 @@ static void device_up(struct guest *g, struct vhost_server_device *device,
     if (!g->server) {
         fail_msg("%s", vhost_error_message(err));
     }
+    g->stop = false;
     assert_int_equal(pthread_create(&g->thread, NULL, serve, g), 0);
     g->user = vhost_user_new_fd(pair[0], &how, &err);
     g->dev.vqs = g->vqs;
@@ -244,9 +245,24 @@ static void device_up(struct guest *g, struct vhost_server_device *device,
     vhost_ack_features(&g->dev, bits, g->features);
 }
 
-void guest_up(struct guest *g, struct vhost_server_device *device,
-              const struct vhost_server_options *options, unsigned n_queues,
-              uint64_t features)
+void guest_server_down(struct guest *g)
+{
+    if (g->server) {
+        g->stop = true;
+        pthread_join(g->thread, NULL);
+        vhost_server_free(g->server);
+        g->server = NULL;
+    }
+}
+
+void guest_device_down(struct guest *g)
+{
+    vhost_user_free(g->user);
+    guest_server_down(g);
+}
+
+void guest_without_device_up(struct guest *g, unsigned n_queues,
+                             uint64_t features)
 {
     memset(g, 0, sizeof(*g));
     g->n_fds = n_fds();
@@ -262,16 +278,10 @@ void guest_up(struct guest *g, struct vhost_server_device *device,
         ring_up(g, i);
     }
     g->vdev = (struct vhost_vdev){ .nqueues = n_queues, .queues = g->queues };
-    device_up(g, device, options);
 }
 
-void guest_down(struct guest *g)
+void guest_without_device_down(struct guest *g)
 {
-    vhost_dev_cleanup(&g->dev);
-    vhost_user_free(g->user);
-    g->stop = true;
-    pthread_join(g->thread, NULL);
-    vhost_server_free(g->server);
     vhost_memory_map_free(g->map);
     area_down(&g->ram);
     area_down(&g->far);
@@ -281,6 +291,21 @@ void guest_down(struct guest *g)
         vhost_notifier_cleanup(&g->call[i]);
     }
     assert_int_equal(n_fds(), g->n_fds);
+}
+
+void guest_up(struct guest *g, struct vhost_server_device *device,
+              const struct vhost_server_options *options, unsigned n_queues,
+              uint64_t features)
+{
+    guest_without_device_up(g, n_queues, features);
+    guest_device_up(g, device, options);
+}
+
+void guest_down(struct guest *g)
+{
+    vhost_dev_cleanup(&g->dev);
+    guest_device_down(g);
+    guest_without_device_down(g);
 }
 
 void guest_start(struct guest *g)

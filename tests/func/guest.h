@@ -68,6 +68,20 @@ void guest_up(struct guest *g, struct vhost_server_device *device,
 /** guest_down() - nothing has leaked */
 void guest_down(struct guest *g);
 
+/** guest_without_device_up() - memory and queues; devices come and go
+ *
+ * guest_device_up() takes up @device.  What it made is let go of, once the
+ * device is cleaned up, by guest_device_down(); its back end may be ended
+ * before, by guest_server_down().
+ */
+void guest_without_device_up(struct guest *g, unsigned n_queues,
+                             uint64_t features);
+void guest_without_device_down(struct guest *g);
+void guest_device_up(struct guest *g, struct vhost_server_device *device,
+                     const struct vhost_server_options *options);
+void guest_device_down(struct guest *g);
+void guest_server_down(struct guest *g);
+
 void guest_start(struct guest *g);
 void guest_stop(struct guest *g);
 
