@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest without a VM, for the kernel's own devices: memory, rings that it
- * drives by hand, and, if asked for, an IOMMU that knows one page at a time.
+ * A guest without a VM, for the kernel's own devices and those of vDPA: memory,
+ * rings that it drives by hand, and, if asked for, an IOMMU that knows one page
+ * at a time.
  */
 #ifndef VH_TESTS_LAB_KERNEL_GUEST_H
 #define VH_TESTS_LAB_KERNEL_GUEST_H
@@ -9,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <vhost/vdpa.h>
 #include <vhost/vhost.h>
 
 #include "ring/ring.h"
@@ -27,7 +29,8 @@
 #define F_IOMMU F(33)
 
 struct guest {
-    struct vhost_kernel *kernel;
+    struct vhost_kernel *kernel; /* one of these two */
+    struct vhost_vdpa *vdpa;
     struct vhost_dev dev;
     struct vhost_virtqueue vqs[GUEST_QUEUES];
     struct vhost_vdev vdev;
@@ -41,6 +44,8 @@ struct guest {
     bool iommu;
     unsigned n_translated;
     unsigned n_errors[GUEST_QUEUES]; /* that the kernel told of a ring */
+    volatile uint16_t *doorbells[GUEST_QUEUES]; /* of a vDPA device; or NULL */
+    bool rings_doorbells;                       /* and kicks no more */
     struct vhost_error *err;
 };
 
@@ -55,6 +60,13 @@ void guest_up(struct guest *guest, const struct vhost_kernel_options *options,
 /** guest_take_up() - the device alone, once more; 0 or a negative errno */
 int guest_take_up(struct guest *guest,
                   const struct vhost_kernel_options *options);
+
+/** guest_up_vdpa(), guest_take_up_vdpa() - the same for a vDPA device */
+void guest_up_vdpa(struct guest *guest,
+                   const struct vhost_vdpa_options *options, unsigned n_queues,
+                   uint64_t features);
+int guest_take_up_vdpa(struct guest *guest,
+                       const struct vhost_vdpa_options *options);
 
 void guest_start(struct guest *guest);
 void guest_stop(struct guest *guest);

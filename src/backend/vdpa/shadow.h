@@ -8,12 +8,14 @@
 
 #include "backend/vdpa/vdpa.h"
 #include "svq/svq.h"
+#include "util/shm.h"
 
 /** struct vh_vdpa_queue - a queue, as the core wants it
  * @num, @base, @addr, @kick, @call: as told; fds are lent
  * @running: the device has it, or its shadow
  * @svq: its shadow; NULL: none
- * @ring, @ring_size: memory of the shadow's ring; NULL: none
+ * @ring: memory of the shadow's ring; its addr is NULL: none.  A file, since
+ *     devices that work on our addresses are given no other memory
  * @ring_iova: where the device sees that
  * @device_kick, @device_call: between the shadow and the device
  */
@@ -25,8 +27,7 @@ struct vh_vdpa_queue {
     int call;
     bool running;
     struct vh_svq *svq;
-    void *ring;
-    size_t ring_size;
+    struct vh_shm ring;
     uint64_t ring_iova;
     struct vhost_notifier device_kick;
     struct vhost_notifier device_call;

@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "backend/ops.h"
@@ -47,6 +46,7 @@ int vh_vdpa_svqs_init(struct vhost_vdpa *vdpa)
     for (unsigned i = 0; i < vdpa->n_queues; i++) {
         struct vh_vdpa_queue *q = &vdpa->queues[i];
 
+        q->ring = VH_SHM_NULL;
         q->kick = q->call = -1;
         q->device_kick.fd = q->device_call.fd = -1;
     }
@@ -104,8 +104,8 @@ static int map_ring(struct vhost_vdpa *vdpa, const struct vh_vdpa_queue *q,
 {
     const struct vhost_iotlb_msg msg = {
         .iova = q->ring_iova,
-        .size = q->ring_size,
-        .uaddr = (uint64_t)(uintptr_t)q->ring,
+        .size = q->ring.len,
+        .uaddr = (uint64_t)(uintptr_t)q->ring.addr,
         .perm = VHOST_ACCESS_RW,
         .type = map ? VHOST_IOTLB_UPDATE : VHOST_IOTLB_INVALIDATE,
     };
@@ -119,15 +119,14 @@ static int map_ring(struct vhost_vdpa *vdpa, const struct vh_vdpa_queue *q,
 
 static void ring_down(struct vhost_vdpa *vdpa, struct vh_vdpa_queue *q)
 {
-    if (!q->ring) {
+    if (!q->ring.addr) {
         return;
     }
     if (vdpa->fd >= 0) {
         map_ring(vdpa, q, false); /* after a reset it may be gone already */
     }
     vh_iova_remove(vdpa->iova, q->ring_iova);
-    munmap(q->ring, q->ring_size);
-    q->ring = NULL;
+    vh_shm_free(&q->ring);
 }
 
 static uint64_t up_to(uint64_t at, uint64_t align)
@@ -140,25 +139,23 @@ static int ring_up(struct vhost_vdpa *vdpa, struct vh_vdpa_queue *q,
                    size_t size)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    struct vh_iova_range range = { .gpa = VH_IOVA_NO_GPA,
-                                   .size = up_to(size, page) };
-    int r;
+    struct vh_iova_range range = { .gpa = VH_IOVA_NO_GPA };
+    int r = vh_shm_new_sealed_if_possible(&q->ring, "vhost-shadow", size);
 
-    range.hva = mmap(NULL, range.size, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (range.hva == MAP_FAILED) {
-        return -errno;
-    }
-    r = vh_iova_alloc(vdpa->iova, &range, page);
     if (r < 0) {
-        munmap(range.hva, range.size);
         return r;
     }
-    q->ring = range.hva;
-    q->ring_size = range.size;
+    range.hva = q->ring.addr;
+    range.size = q->ring.len;
+    r = vh_iova_alloc(vdpa->iova, &range, page);
+    if (r < 0) {
+        vh_shm_free(&q->ring);
+        return r;
+    }
     q->ring_iova = range.iova;
     r = map_ring(vdpa, q, true);
     if (r < 0) {
+        vh_vdpa_map_failed(vdpa, r, range.iova, range.size);
         ring_down(vdpa, q);
     }
     return r;
@@ -189,7 +186,7 @@ void vh_vdpa_svqs_mark(struct vhost_vdpa *vdpa)
 static struct vhost_vring_addr device_addr(const struct vh_vdpa_queue *q,
                                            const struct vh_ring_config *ring)
 {
-    const char *at = q->ring;
+    const char *at = q->ring.addr;
 
     return (struct vhost_vring_addr){
         .desc_user_addr = q->ring_iova,
@@ -261,9 +258,9 @@ static int make_svq(struct vhost_vdpa *vdpa, struct vh_vdpa_queue *q,
     if (r < 0) {
         return r;
     }
-    config.shadow.desc = q->ring;
-    config.shadow.driver = (char *)q->ring + driver;
-    config.shadow.device = (char *)q->ring + device;
+    config.shadow.desc = q->ring.addr;
+    config.shadow.driver = (char *)q->ring.addr + driver;
+    config.shadow.device = (char *)q->ring.addr + device;
     *addr = device_addr(q, &config.shadow);
     return vh_svq_new(&q->svq, &config);
 }
