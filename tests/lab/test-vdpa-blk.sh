@@ -44,6 +44,28 @@ check "a device in use is refused, in words" bash -c '
 check "a program that was killed leaves a device that works" bash -c '
     vhost bench --time 9 vdpa:/dev/vhost-vdpa-1 >/dev/null & sleep 1; kill -9 $!; wait
     vhost bench --time 1 vdpa:/dev/vhost-vdpa-1'
+# With its program gone nothing answers for the disk; the kernel keeps the node.
+orphaned() {
+    # The kernel itself gives its program half a minute, for each status.
+    echo 3 >/sys/class/vduse/vduse0/msg_timeout || return
+    vhost bench --time 3 --deadline 3000 "vdpa:$node" >/dev/null 2>"$work/err" &
+    local bench=$!
+    sleep 1
+    kill -9 "${pids[0]}"
+    SECONDS=0
+    ! wait $bench && [ $SECONDS -le 30 ] && cat "$work/err" >&2 && grep -q "vdpa:$node" "$work/err"
+}
+check "a disk whose program was killed ends the read, in words" orphaned
+# It goes when it is let go of, and not before.
+taken_away() {
+    vhost bench --time 3 vdpa:/dev/vhost-vdpa-1 >/dev/null 2>"$work/err" &
+    local bench=$!
+    sleep 1
+    vdpa dev del blk0 && wait $bench && [ ! -e /dev/vhost-vdpa-1 ]
+}
+check "a disk that is taken away while in use serves to the end" taken_away
+check "and is gone then, which is told" \
+    fails 'vhost-vdpa-1' vhost bench --time 1 vdpa:/dev/vhost-vdpa-1
 check "a network device is no disk" \
     fails 'a device of virtio type 1, and not 2' vhost bench --time 1 vdpa:/dev/vhost-vdpa-0
 check "a node that is not there is told" \
