@@ -11,7 +11,10 @@
  *
  * One struct vhost_dev drives all queues of the device, the control queue
  * with them.  The device reaches guest memory by guest-physical addresses, and
- * what it reaches is pinned: the kernel counts it against RLIMIT_MEMLOCK.
+ * what it reaches is pinned: the kernel counts it against RLIMIT_MEMLOCK.  A
+ * device in software (VDUSE, the kernel's simulators) reaches shared mappings
+ * of files or anonymous memory, as of vhost_memory_alloc(); of private ones the
+ * kernel gives it nothing, and says so to nobody.
  *
  * Behind an IOMMU (see iommu.h) it reaches only what it has been told of,
  * since it can't ask.  The start tells the translations in which the areas of
@@ -54,6 +57,10 @@ struct vhost_vdpa;
  * VHOST_BACKEND_F_SUSPEND (or have had shadow queues all the time).
  * Shadow queues are refused to a driver behind an IOMMU, and to a device
  * with a group of queues in another address space than 0.
+ *
+ * A device that can't be suspended may not be able either to go on in a ring
+ * where it stood: vp_vdpa can't.  It is started again with rings that its
+ * driver has reset (base 0), or with shadow queues from the first start on.
  */
 struct vhost_vdpa_options {
     size_t size;

@@ -52,6 +52,7 @@ struct fake_vdpa {
     uint8_t config[512];
     int open_error;
     bool refuses_features, never_resets;
+    bool begins_anew; /* each ring, and nowhere else */
     unsigned long fail_request; /* an ioctl; 0: none */
     unsigned fail_write;        /* counted from 1; 0: none */
     int fail_code;
@@ -115,6 +116,7 @@ static inline int fake_vdpa_close(void *ctx, int fd)
     assert_int_equal(fd, k->fd);
     close(fd);
     k->fd = -1;
+    k->owned = false;
     for (unsigned i = 0; i < FAKE_SPACES; i++) {
         k->n_maps[i] = 0;
     }
@@ -181,7 +183,7 @@ static inline int fake_vdpa_vring(struct fake_vdpa *k, unsigned long request,
         return 0;
     case VHOST_SET_VRING_BASE:
         q->base = state->num;
-        return 0;
+        return k->begins_anew && state->num != 0 ? -EOPNOTSUPP : 0;
     case VHOST_GET_VRING_BASE:
         assert_true(k->suspended); /* else it is not true for long */
         state->num = k->stands ? k->stands(k, state->index) : q->base + 5;
@@ -250,6 +252,9 @@ static inline int fake_vdpa_ioctl(void *ctx, int fd, unsigned long request,
         *(uint16_t *)arg = k->max_num;
         return 0;
     case VHOST_SET_OWNER:
+        if (k->owned) {
+            return -EBUSY;
+        }
         k->owned = true;
         return 0;
     case VHOST_GET_FEATURES:

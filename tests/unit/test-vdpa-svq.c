@@ -572,6 +572,41 @@ static void test_guest_memory_is_not_mapped_again_for_a_switch(void **state)
     end(&w);
 }
 
+/* Is the mapping of ours that @at lies in a shared one? */
+static bool is_shared(uint64_t at)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512], kind = 0;
+    bool found = false;
+
+    assert_non_null(maps);
+    while (!found && fgets(line, sizeof(line), maps)) {
+        unsigned long long from, to;
+
+        found = sscanf(line, "%llx-%llx %*3c%c", &from, &to, &kind) == 3 &&
+                at >= from && at < to;
+    }
+    fclose(maps);
+    assert_true(found);
+    return kind == 's';
+}
+
+/* A device in software is given nothing else, and nobody is told. */
+static void test_what_shadows_map_is_shared_memory(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin_with(&w, false, FAKE_ALL_CAPS, true);
+    start(&w);
+    assert_int_equal(w.k.n_maps[0], QUEUES + 1);
+    for (size_t i = 0; i < w.k.n_maps[0]; i++) {
+        assert_true(is_shared(w.k.maps[0][i].uaddr));
+    }
+    stop(&w);
+    end(&w);
+}
+
 /* Each call that a switch makes: it fails, and the device goes on as it was. */
 static void test_a_switch_that_fails_is_undone(void **state)
 {
@@ -652,6 +687,7 @@ int main(void)
             test_one_that_can_t_be_suspended_has_shadows_all_the_time),
         cmocka_unit_test(test_without_either_there_is_no_log),
         cmocka_unit_test(test_guest_memory_is_not_mapped_again_for_a_switch),
+        cmocka_unit_test(test_what_shadows_map_is_shared_memory),
         cmocka_unit_test(test_a_switch_that_fails_is_undone),
         cmocka_unit_test(test_without_memory_for_the_rings_it_goes_back),
         cmocka_unit_test(test_a_masked_queue_calls_where_it_is_told),

@@ -131,6 +131,32 @@ static void test_refused_features_are_named_and_can_be_tried_again(void **state)
     rig_down_started(&rig);
 }
 
+static void test_a_ring_that_can_t_go_on_is_told_with_what_to_do(void **state)
+{
+    struct vdpa_rig rig;
+
+    (void)state;
+    rig_up(&rig);
+    rig.k.begins_anew = true;
+    assert_int_equal(rig_start(&rig), -EOPNOTSUPP);
+    rig_expect(vhost_dev_get_error(&rig.dev), -EOPNOTSUPP,
+               "have the driver reset them, or use shadow queues");
+    rig.queues[0].base = rig.queues[1].base = 0;
+    assert_int_equal(rig_start(&rig), 0);
+    rig_down_started(&rig);
+}
+
+static void test_a_node_with_an_owner_is_told(void **state)
+{
+    struct vdpa_rig rig;
+
+    (void)state;
+    rig_prepare(&rig);
+    rig.k.fail_request = VHOST_SET_OWNER;
+    rig.k.fail_code = -EBUSY;
+    rig_refused(&rig, -EBUSY, "claimed already");
+}
+
 static void test_what_is_no_vdpa_device_is_told_by_name(void **state)
 {
     struct vdpa_rig rig;
@@ -148,6 +174,10 @@ static void test_what_is_no_vdpa_device_is_told_by_name(void **state)
     rig_prepare(&rig);
     rig.k.fail_request = VHOST_VDPA_GET_DEVICE_ID;
     rig.k.fail_code = -ENOTTY;
+    rig_refused(&rig, -ENODEV, "not a vhost-vdpa node");
+    rig_prepare(&rig);
+    rig.k.fail_request = VHOST_VDPA_GET_DEVICE_ID;
+    rig.k.fail_code = -EPERM; /* as of /dev/vhost-net */
     rig_refused(&rig, -ENODEV, "not a vhost-vdpa node");
 }
 
@@ -425,6 +455,8 @@ int main(void)
             test_one_that_can_t_be_suspended_is_reset_and_its_ring_read),
         cmocka_unit_test(
             test_refused_features_are_named_and_can_be_tried_again),
+        cmocka_unit_test(test_a_ring_that_can_t_go_on_is_told_with_what_to_do),
+        cmocka_unit_test(test_a_node_with_an_owner_is_told),
         cmocka_unit_test(test_what_is_no_vdpa_device_is_told_by_name),
         cmocka_unit_test(test_what_makes_no_sense_is_refused),
         cmocka_unit_test(

@@ -35,11 +35,27 @@ int vh_vdpa_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,
     return 0;
 }
 
+/* virtio has no way to say where a ring goes on: hardware may know none. */
+static int tell_base(struct vhost_vdpa *vdpa, struct vhost_vring_state *base)
+{
+    int r = vh_vdpa_ioctl(vdpa, VHOST_SET_VRING_BASE, base);
+
+    if (r == 0) {
+        return 0;
+    }
+    return vh_be_fail(vdpa->dev, r, "SET_VRING_BASE", (int)base->index,
+                      "%s: queue %u: SET_VRING_BASE %#x: %s%s", vdpa->name,
+                      base->index, base->num, strerror(-r),
+                      r == -EOPNOTSUPP
+                          ? ": this device begins its rings anew only: have "
+                            "the driver reset them, or use shadow queues"
+                          : "");
+}
+
 static int tell(struct vhost_vdpa *vdpa, unsigned queue, unsigned long request,
                 void *arg)
 {
     const char *name = request == VHOST_SET_VRING_NUM    ? "SET_VRING_NUM"
-                       : request == VHOST_SET_VRING_BASE ? "SET_VRING_BASE"
                        : request == VHOST_SET_VRING_ADDR ? "SET_VRING_ADDR"
                        : request == VHOST_SET_VRING_KICK ? "SET_VRING_KICK"
                                                          : "SET_VRING_CALL";
@@ -60,7 +76,7 @@ int vh_vdpa_tell_queue(struct vhost_vdpa *vdpa, unsigned i,
 
     addr.index = queue;
     if (r == 0) {
-        r = tell(vdpa, queue, VHOST_SET_VRING_BASE, &base);
+        r = tell_base(vdpa, &base);
     }
     if (r == 0) {
         r = tell(vdpa, queue, VHOST_SET_VRING_ADDR, &addr);
@@ -96,8 +112,7 @@ int vh_vdpa_set_vring_base(struct vhost_dev *dev,
     struct vhost_vdpa *vdpa = dev->opaque;
 
     queue_at(vdpa, ring->index)->base = ring->num;
-    return vdpa->shadowed ? 0
-                          : tell(vdpa, ring->index, VHOST_SET_VRING_BASE, ring);
+    return vdpa->shadowed ? 0 : tell_base(vdpa, ring);
 }
 
 /* A queue that runs stays where it is: only the log's flag is another. */

@@ -82,7 +82,8 @@ static int ask_id(struct vhost_vdpa *vdpa)
     if (r >= 0) {
         return 0;
     }
-    if (r == -ENOTTY || r == -EINVAL || r == -ENOSYS) {
+    /* EPERM is of another vhost node, which wants an owner for any call. */
+    if (r == -ENOTTY || r == -EINVAL || r == -ENOSYS || r == -EPERM) {
         return vh_be_fail(vdpa->dev, -ENODEV, "GET_DEVICE_ID", VH_NO_QUEUE,
                           "%s: not a vhost-vdpa node", vdpa->name);
     }
@@ -261,8 +262,18 @@ static unsigned memslots_limit(struct vhost_dev *dev)
 
 static int set_owner(struct vhost_dev *dev)
 {
-    return vh_vdpa_call(dev->opaque, "SET_OWNER", VH_NO_QUEUE, VHOST_SET_OWNER,
-                        NULL);
+    struct vhost_vdpa *vdpa = dev->opaque;
+    int r = vh_vdpa_ioctl(vdpa, VHOST_SET_OWNER, NULL);
+
+    if (r == 0) {
+        return 0;
+    }
+    return vh_be_fail(dev, r, "SET_OWNER", VH_NO_QUEUE, "%s: SET_OWNER: %s%s",
+                      vdpa->name, strerror(-r),
+                      r == -EBUSY
+                          ? ": the node has been claimed already: it takes one "
+                            "that was opened for this device alone"
+                          : "");
 }
 
 static int get_features(struct vhost_dev *dev, uint64_t *features)
@@ -359,8 +370,8 @@ static int check_options(const struct vhost_vdpa_options *options,
     return 0;
 }
 
-static struct vhost_vdpa *
-with_options(struct vhost_vdpa *vdpa, const struct vhost_vdpa_options *options)
+static struct vhost_vdpa *with_options(struct vhost_vdpa *vdpa,
+                                       const struct vhost_vdpa_options *options)
 {
     size_t known = offsetof(struct vhost_vdpa_options, shadow_queues) +
                    sizeof(options->shadow_queues);
@@ -382,8 +393,8 @@ struct vhost_vdpa *vhost_vdpa_new(const struct vhost_vdpa_options *options,
                  "no path of a node is given");
         return NULL;
     }
-    return with_options(vh_vdpa_new(&vh_sys_host, NULL, options->path, -1, errp),
-                        options);
+    return with_options(
+        vh_vdpa_new(&vh_sys_host, NULL, options->path, -1, errp), options);
 }
 
 struct vhost_vdpa *vhost_vdpa_new_fd(int fd,
