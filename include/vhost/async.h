@@ -7,7 +7,8 @@
  *     on_started(&hdev, 0, me)
  *
  * Memory and the dirty log, which are a map's, have the same for all devices of
- * the map: vhost_memory_commit_async(), vhost_log_start_async().
+ * the map: vhost_memory_commit_async(), vhost_log_start_async().  The transfer of
+ * a device's state is one of these, too: state.h.
  *
  * Each call of this header begins what its namesake without _async does, and
  * returns; vhost_dev_dispatch() goes on with it whenever the fd of the device

@@ -50,6 +50,16 @@ struct vhost_inflight;
 struct vhost_log;
 struct vhost_virtqueue;
 
+/**
+ * struct vhost_device_state_answer - what became of a request that was posted
+ * @result: 0 or a negative errno
+ * @reply_fd: given, with a result of 0; -1: none
+ */
+struct vhost_device_state_answer {
+    int result;
+    int reply_fd;
+};
+
 typedef enum VhostBackendType {
     VHOST_BACKEND_TYPE_NONE = 0,
     VHOST_BACKEND_TYPE_KERNEL = 1,
@@ -202,6 +212,9 @@ typedef enum VhostDeviceStatePhase {
  * @vhost_supports_device_state: NULL: false.
  * @vhost_set_device_state_fd: begin; @fd is given.  NULL: -ENOSYS.
  * @vhost_check_device_state: did it arrive?  NULL: -ENOSYS.
+ * @vhost_post_device_state_fd, @vhost_post_check_device_state: the same as a
+ *     request that is posted: @answer, and @fd, which is lent, are there until
+ *     it is answered, or the device is cleaned up.  NULL: by the two above.
  *
  * One kind of device each.  NULL: -ENOSYS
  * @vhost_net_set_backend, @vhost_net_set_mtu (NULL: success),
@@ -310,6 +323,12 @@ typedef struct VhostOps {
                                      VhostDeviceStatePhase phase, int fd,
                                      int *reply_fd);
     int (*vhost_check_device_state)(struct vhost_dev *dev);
+    int (*vhost_post_device_state_fd)(struct vhost_dev *dev,
+                                      VhostDeviceStateDirection direction,
+                                      VhostDeviceStatePhase phase, int fd,
+                                      struct vhost_device_state_answer *answer);
+    int (*vhost_post_check_device_state)(
+        struct vhost_dev *dev, struct vhost_device_state_answer *answer);
 
     int (*vhost_net_set_backend)(struct vhost_dev *dev,
                                  struct vhost_vring_file *file);
@@ -326,7 +345,7 @@ typedef struct VhostOps {
     int (*vhost_crypto_close_session)(struct vhost_dev *dev,
                                       uint64_t session_id);
 
-    void (*reserved[15])(void);
+    void (*reserved[13])(void);
 } VhostOps;
 
 /** A back end in another process, over the vhost-user protocol. */

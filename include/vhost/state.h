@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <vhost/async.h>
 #include <vhost/backend.h>
 #include <vhost/error.h>
 #include <vhost/stream.h>
@@ -100,6 +101,43 @@ int vhost_save_backend_state(struct vhost_dev *dev, struct vhost_stream *stream,
  */
 int vhost_load_backend_state(struct vhost_dev *dev, struct vhost_stream *stream,
                              struct vhost_error **errp);
+
+/**
+ * vhost_save_backend_state_async() - the same, without waiting
+ * @dev: a stopped device
+ * @stream: lent until @done is told; only what it takes without waiting is
+ *     written at a time, and then its fd is waited for, or, where it is made of
+ *     the owner's functions (they are called with a timeout of 0), it is tried
+ *     again 10 milliseconds later
+ * @done: called at the end, by vhost_dev_dispatch()
+ * @opaque: for @done
+ *
+ * The state is moved by vhost_dev_dispatch(), 64 KiB at a time at most.  It is
+ * an operation as those of async.h: vhost_dev_cancel() ends it, which leaves
+ * the device as it was, and the stream without an end.
+ *
+ * Return: 0: @done will be called; or a negative errno, and it will not:
+ * -EBUSY, -ENOTCONN, -EPROTO, -ENOSYS or -ENOTSUP, -ENOMEM, -EMFILE; with words
+ * in vhost_dev_get_error().
+ */
+int vhost_save_backend_state_async(struct vhost_dev *dev,
+                                   struct vhost_stream *stream,
+                                   vhost_dev_done_fn *done, void *opaque);
+
+/**
+ * vhost_load_backend_state_async() - the same for vhost_load_backend_state()
+ * @dev: a stopped device
+ * @stream: lent until @done is told; see vhost_save_backend_state_async()
+ * @done: called at the end, by vhost_dev_dispatch()
+ * @opaque: for @done
+ *
+ * Once cancelled it is not known what state the device is in: reset it.
+ *
+ * Return: as vhost_save_backend_state_async().
+ */
+int vhost_load_backend_state_async(struct vhost_dev *dev,
+                                   struct vhost_stream *stream,
+                                   vhost_dev_done_fn *done, void *opaque);
 
 /**
  * vhost_reset_device() - make the device as it was when it was new

@@ -41,6 +41,40 @@ int vh_be_check_device_state(struct vhost_dev *dev)
                : vh_be_absent(dev, -ENOSYS, "CHECK_DEVICE_STATE");
 }
 
+int vh_be_post_device_state_fd(struct vhost_dev *dev,
+                               VhostDeviceStateDirection direction, int fd,
+                               struct vhost_device_state_answer *answer)
+{
+    const VhostOps *ops = dev->vhost_ops;
+    int own;
+
+    *answer = (struct vhost_device_state_answer){ .reply_fd = -1 };
+    if (ops->vhost_post_device_state_fd) {
+        return vh_be_done(dev, "SET_DEVICE_STATE_FD",
+                          ops->vhost_post_device_state_fd(
+                              dev, direction,
+                              VHOST_TRANSFER_STATE_PHASE_STOPPED, fd, answer));
+    }
+    own = vh_fd_dup(fd);
+    return own < 0
+               ? vh_be_done(dev, "SET_DEVICE_STATE_FD", own)
+               : vh_be_set_device_state_fd(dev, direction,
+                                           VHOST_TRANSFER_STATE_PHASE_STOPPED,
+                                           own, &answer->reply_fd);
+}
+
+int vh_be_post_check_device_state(struct vhost_dev *dev,
+                                  struct vhost_device_state_answer *answer)
+{
+    const VhostOps *ops = dev->vhost_ops;
+
+    *answer = (struct vhost_device_state_answer){ .reply_fd = -1 };
+    return ops->vhost_post_check_device_state
+               ? vh_be_done(dev, "CHECK_DEVICE_STATE",
+                            ops->vhost_post_check_device_state(dev, answer))
+               : vh_be_check_device_state(dev);
+}
+
 int vh_be_reset_device(struct vhost_dev *dev)
 {
     const VhostOps *ops = dev->vhost_ops;
@@ -139,9 +173,9 @@ int vh_be_vring_kick(struct vhost_dev *dev, unsigned queue)
 {
     const VhostOps *ops = dev->vhost_ops;
 
-    return ops->vhost_vring_kick
-               ? vh_be_done(dev, "VRING_KICK", ops->vhost_vring_kick(dev, queue))
-               : vh_be_absent(dev, -ENOSYS, "VRING_KICK");
+    return ops->vhost_vring_kick ? vh_be_done(dev, "VRING_KICK",
+                                              ops->vhost_vring_kick(dev, queue))
+                                 : vh_be_absent(dev, -ENOSYS, "VRING_KICK");
 }
 
 bool vh_be_has_inflight(const struct vhost_dev *dev)

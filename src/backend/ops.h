@@ -117,6 +117,12 @@ int vh_be_set_device_state_fd(struct vhost_dev *dev,
                               VhostDeviceStatePhase phase, int fd,
                               int *reply_fd);
 int vh_be_check_device_state(struct vhost_dev *dev);
+/* Posted: *answer, and @fd, which is lent, stay until the answer has come. */
+int vh_be_post_device_state_fd(struct vhost_dev *dev,
+                               VhostDeviceStateDirection direction, int fd,
+                               struct vhost_device_state_answer *answer);
+int vh_be_post_check_device_state(struct vhost_dev *dev,
+                                  struct vhost_device_state_answer *answer);
 int vh_be_reset_device(struct vhost_dev *dev);
 int vh_be_migration_done(struct vhost_dev *dev, const uint8_t *mac);
 int vh_be_net_set_mtu(struct vhost_dev *dev, uint16_t mtu);

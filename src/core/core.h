@@ -37,6 +37,7 @@ struct vhost_dev_priv {
     struct vhost_log *log_before; /* it may write there beside dev->log */
     int timer_fd;
     struct vh_core_op op;
+    struct vh_core_transfer *transfer; /* the last one; or NULL */
     bool op_later; /* it may not wait; read by any thread */
     struct vh_core_ladder ladder;
     bool vrings;   /* as at the last start */

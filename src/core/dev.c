@@ -10,6 +10,7 @@
  * the channel of the back end and the error eventfd of each queue.
  */
 #include "core/share.h"
+#include "core/transfer.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -258,6 +259,7 @@ static void device_down(struct vhost_dev *dev)
             vh_queue_down(dev, --dev->priv->n_ready);
         }
         vh_core_shmem_free(dev);
+        vh_core_transfer_free(dev); /* an answer may have been due */
     }
     priv_free(dev->priv);
     vhost_error_free(dev->error);
@@ -372,6 +374,7 @@ static int from_anywhere(struct vhost_dev *dev, uint32_t what)
     case FROM_BACKEND:
         return from_backend(dev);
     case FROM_CONFIG:
+    case VH_CORE_TRANSFER:
         return 0; /* is looked at in any case */
     case VH_CORE_RETURN:
         vh_core_reconnect_soon(dev);

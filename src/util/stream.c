@@ -181,6 +181,11 @@ unsigned vh_stream_deadline_ms(const struct vhost_stream *stream)
     return stream->deadline_ms;
 }
 
+int vh_stream_get_fd(const struct vhost_stream *stream)
+{
+    return stream->fd;
+}
+
 void vhost_stream_set_limit(struct vhost_stream *stream, uint64_t bytes)
 {
     stream->limit = bytes;
@@ -267,11 +272,9 @@ int vhost_stream_read(struct vhost_stream *stream, void *data, size_t len,
     return 0;
 }
 
-int vhost_stream_write(struct vhost_stream *stream, const void *data,
-                       size_t len, struct vhost_error **errp)
+static int check_write(struct vhost_stream *stream, size_t len,
+                       struct vhost_error **errp)
 {
-    int64_t deadline = vh_deadline_in(stream->deadline_ms);
-    size_t done = 0;
     int r = check(stream, stream->ops->write, "write", errp);
 
     if (r < 0) {
@@ -283,6 +286,58 @@ int vhost_stream_write(struct vhost_stream *stream, const void *data,
         return vh_error(errp, -EFBIG, "write", VH_NO_QUEUE,
                         "more than the %llu bytes that the stream may hold",
                         (unsigned long long)stream->limit);
+    }
+    return 0;
+}
+
+/* What a function gave that was not to wait: how many, 0, or a failure. */
+static ssize_t tried(struct vhost_stream *stream, ssize_t n, size_t done,
+                     size_t len, struct vhost_error **errp)
+{
+    int r = moved(n, len - done);
+
+    if (r == -ETIMEDOUT || r == -EINTR) {
+        return 0;
+    }
+    return r < 0 ? fail(stream, errp, r, "device state", done, len) : n;
+}
+
+ssize_t vh_stream_try_read(struct vhost_stream *stream, void *data, size_t done,
+                           size_t len, struct vhost_error **errp)
+{
+    ssize_t n = check(stream, stream->ops->read, "read", errp);
+
+    if (n < 0) {
+        return n;
+    }
+    n = stream->ops->read(stream->opaque, (char *)data + done, len - done, 0);
+    return tried(stream, n == 0 ? -ENODATA : n, done, len, errp);
+}
+
+ssize_t vh_stream_try_write(struct vhost_stream *stream, const void *data,
+                            size_t done, size_t len, struct vhost_error **errp)
+{
+    ssize_t n = check_write(stream, len - done, errp);
+
+    if (n < 0) {
+        return n;
+    }
+    n = stream->ops->write(stream->opaque, (const char *)data + done,
+                           len - done, 0);
+    n = tried(stream, n == 0 ? -EIO : n, done, len, errp);
+    stream->n_written += n > 0 ? (size_t)n : 0;
+    return n;
+}
+
+int vhost_stream_write(struct vhost_stream *stream, const void *data,
+                       size_t len, struct vhost_error **errp)
+{
+    int64_t deadline = vh_deadline_in(stream->deadline_ms);
+    size_t done = 0;
+    int r = check_write(stream, len, errp);
+
+    if (r < 0) {
+        return r;
     }
     while (done < len) {
         ssize_t n =

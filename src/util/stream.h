@@ -10,6 +10,21 @@
 /** vh_stream_deadline_ms() - see vhost_stream_set_deadline() */
 unsigned vh_stream_deadline_ms(const struct vhost_stream *stream);
 
+/** vh_stream_get_fd() - what is behind it; -1: no fd */
+int vh_stream_get_fd(const struct vhost_stream *stream);
+
+/**
+ * vh_stream_try_read(), vh_stream_try_write() - without waiting
+ * @done, @len: so many of so many bytes have gone before, and are in @data
+ *
+ * Return: how many; 0: none just now; or a negative errno as
+ * vhost_stream_read() and vhost_stream_write(), of which the stream has failed.
+ */
+ssize_t vh_stream_try_read(struct vhost_stream *stream, void *data, size_t done,
+                           size_t len, struct vhost_error **errp);
+ssize_t vh_stream_try_write(struct vhost_stream *stream, const void *data,
+                            size_t done, size_t len, struct vhost_error **errp);
+
 /* Each returns 0 or the failure of the stream; a get leaves *value untouched
  * then. */
 

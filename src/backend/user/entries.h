@@ -83,6 +83,12 @@ int vh_user_set_device_state_fd(struct vhost_dev *dev,
                                 VhostDeviceStatePhase phase, int fd,
                                 int *reply_fd);
 int vh_user_check_device_state(struct vhost_dev *dev);
+int vh_user_post_device_state_fd(struct vhost_dev *dev,
+                                 VhostDeviceStateDirection direction,
+                                 VhostDeviceStatePhase phase, int fd,
+                                 struct vhost_device_state_answer *answer);
+int vh_user_post_check_device_state(struct vhost_dev *dev,
+                                    struct vhost_device_state_answer *answer);
 
 /* log.c */
 int vh_user_set_log_base(struct vhost_dev *dev, uint64_t base,

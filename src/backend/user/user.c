@@ -388,4 +388,6 @@ const VhostOps user_ops = {
     .vhost_supports_device_state = vh_user_supports_device_state,
     .vhost_set_device_state_fd = vh_user_set_device_state_fd,
     .vhost_check_device_state = vh_user_check_device_state,
+    .vhost_post_device_state_fd = vh_user_post_device_state_fd,
+    .vhost_post_check_device_state = vh_user_post_check_device_state,
 };

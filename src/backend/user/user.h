@@ -58,6 +58,7 @@ struct vh_user_side;
  *     has none to give
  * @control: the thread that last asked for what only one may ask for
  * @foreign: posts of other threads, until they sync
+ * @state_answer: where the answer of a transfer goes; lent
  * @bases: those that GET_VRING_BASE asks for, until they are answered
  * @refusal: the first one that the control thread has not heard of
  * @side: the second channel, for requests of the back end; NULL: none,
@@ -99,6 +100,7 @@ struct vhost_user {
     TAILQ_HEAD(, vh_user_post) foreign;
     struct vhost_error *refusal;
     struct vh_user_base *bases;
+    struct vhost_device_state_answer *state_answer;
 
     struct vh_user_side *side;
     int side_peer_fd;
