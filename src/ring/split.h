@@ -82,6 +82,23 @@ static inline void vh_split_desc_store(struct vh_desc *desc, uint64_t addr,
     word[1] = vh_le64((uint64_t)len | ((uint64_t)(flags | next << 16)) << 32);
 }
 
+/*
+ * The same, of one descriptor without a next; but one that says so already is
+ * left alone: its cache line stays with the device that has read it.
+ */
+static inline void vh_split_desc_renew(struct vh_desc *desc, uint64_t addr,
+                                       uint32_t len, uint32_t flags)
+{
+    uint64_t *word = (uint64_t *)desc;
+    uint64_t rest = vh_le64((uint64_t)len | (uint64_t)flags << 32);
+
+    addr = vh_le64(addr);
+    if (VH_READ_ONCE(word[0]) != addr || VH_READ_ONCE(word[1]) != rest) {
+        word[0] = addr;
+        word[1] = rest;
+    }
+}
+
 /* In the host's order. */
 static inline struct vh_desc vh_split_desc_decode(uint64_t first,
                                                   uint64_t second)

@@ -190,6 +190,76 @@ static void test_a_second_device_goes_on_at_the_base(void **state)
     rig_cleanup(&rig);
 }
 
+#define BURST 4
+#define BURSTS 4
+#define DESCS (BURST * BURSTS)
+
+/* A device can write to all of the ring. */
+static void scribble(struct rig *rig, unsigned at)
+{
+    rig->desc[at].addr ^= vh_le64(1);
+    rig->desc[at + 1].len ^= vh_le32(1);
+    rig->desc[at + 2].flags ^= vh_le16(VH_DESC_F_NEXT);
+    rig->avail->ring[at + 3] ^= vh_le16(1);
+}
+
+/* The oldest burst comes back, and is put again in the same order. */
+static void turn_round(struct rig *rig, unsigned at, bool scribbles)
+{
+    struct vh_ring_used used[BURST];
+    struct vh_ring_buf bufs[BURST];
+    struct iovec iov[1];
+    struct vh_chain chain = { .iov = iov, .iov_max = 1 };
+
+    for (unsigned i = 0; i < BURST; i++) {
+        assert_int_equal(vh_devring_pop(rig->dev, &chain), 1);
+        vh_devring_push(rig->dev, chain.id, 0);
+    }
+    if (scribbles) {
+        scribble(rig, at);
+    }
+    vh_devring_publish(rig->dev);
+    assert_int_equal(vh_ring_take(rig->ring, used, BURST), BURST);
+    for (unsigned i = 0; i < BURST; i++) {
+        bufs[i] = (struct vh_ring_buf){ rig_gpa(rig, used[i].cookie),
+                                        used[i].cookie, 8 };
+    }
+    assert_int_equal(vh_ring_put(rig->ring, bufs, BURST, true), BURST);
+    vh_ring_publish(rig->ring);
+}
+
+/*
+ * Then nothing is written but the index; and what a device has changed is made
+ * right again.
+ */
+static void test_buffers_that_go_round_meet_the_same_descriptors(void **state)
+{
+    static const uint64_t layouts[] = { 0, BIT(VH_RING_F_IN_ORDER) };
+    struct vh_desc descs[DESCS];
+    uint16_t entries[DESCS];
+    struct rig rig;
+
+    (void)state;
+    for (unsigned l = 0; l < 2; l++) {
+        rig_init(&rig, DESCS, layouts[l], 0);
+        for (unsigned i = 0; i < DESCS; i++) {
+            struct vh_ring_buf buf = { .cookie = rig.data + 8 * i, .len = 8 };
+
+            buf.addr = rig_gpa(&rig, buf.cookie);
+            assert_int_equal(vh_ring_put(rig.ring, &buf, 1, true), 1);
+        }
+        vh_ring_publish(rig.ring);
+        memcpy(descs, rig.desc, sizeof(descs));
+        memcpy(entries, rig.avail->ring, sizeof(entries));
+        for (unsigned i = 0; i < 3 * BURSTS; i++) {
+            turn_round(&rig, i % BURSTS * BURST, i >= BURSTS);
+            assert_memory_equal(descs, rig.desc, sizeof(descs));
+            assert_memory_equal(entries, rig.avail->ring, sizeof(entries));
+        }
+        rig_cleanup(&rig);
+    }
+}
+
 /*
  * Buffers that the first device popped and lost stay in flight; those of the
  * second one follow what was used, not what was made available.
@@ -340,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_suppression_without_event_index_is_in_the_flags),
         cmocka_unit_test(test_suppression_with_event_index_leaves_the_flags),
         cmocka_unit_test(test_a_second_device_goes_on_at_the_base),
+        cmocka_unit_test(test_buffers_that_go_round_meet_the_same_descriptors),
         cmocka_unit_test(test_used_entries_follow_those_of_the_first_device),
         cmocka_unit_test(test_areas_are_as_large_as_specified),
         cmocka_unit_test(test_sizes_that_no_ring_can_have),
