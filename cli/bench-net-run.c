@@ -169,24 +169,30 @@ static int reclaim(struct run *r, unsigned max, int wait_ms)
     return n;
 }
 
-/* Sends a burst: how many were taken, or negative after a message. */
+/*
+ * Sends a burst: how many were taken, or negative after a message.  A burst
+ * leaves the stack in the order in which it came there, so that buffers which
+ * go round meet the same descriptors: see ring/split-driver.c.
+ */
 static int send_burst(struct run *r)
 {
     struct stack *s = &r->tx_free;
     unsigned want = s->n < r->burst ? s->n : r->burst;
+    void **from = s->items + s->n - want;
     int n;
 
     if (want == 0) {
         return 0;
     }
     for (unsigned i = 0; i < want; i++) {
-        r->out[i].buffer = s->items[s->n - 1 - i];
+        r->out[i].buffer = from[i];
     }
     n = vhost_net_send(r->tx, r->out, want);
     if (n < 0) {
         return broken(r, vhost_net_tx_error(r->tx), n);
     }
     s->n -= (unsigned)n;
+    memmove(from, from + n, (want - (unsigned)n) * sizeof(*from));
     return n;
 }
 
