@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,7 +178,7 @@ static void get_vdpa_info(struct probe *p)
     vhost_vdpa_get_info(p->vdpa, &info);
     memcpy(p->info.features, info.features, sizeof(info.features));
     p->info.max_queues = info.queues;
-    p->info.max_mem_slots = INT_MAX;
+    p->info.max_mem_slots = 0; /* as many as there are */
     p->device_id = info.device_id;
 }
 
@@ -320,7 +319,11 @@ static void print_text(const struct probe *p)
 {
     printf("%s\n", p->uri);
     out_row("queues", "%" PRIu64, p->info.max_queues);
-    out_row("memory slots", "%" PRIu64, p->info.max_mem_slots);
+    if (p->info.max_mem_slots != 0) {
+        out_row("memory slots", "%" PRIu64, p->info.max_mem_slots);
+    } else {
+        out_row("memory slots", "unlimited");
+    }
     print_status(p);
     out_row("device state", "%s",
             p->has_state ? "can be saved" : "not offered");
@@ -331,8 +334,10 @@ static void print_text(const struct probe *p)
     }
     printf("features\n");
     print_bits(p, false, p->info.features, 2);
-    printf("protocol features\n");
-    print_bits(p, true, &p->info.protocol_features, 1);
+    if (p->user) { /* of vhost-user alone */
+        printf("protocol features\n");
+        print_bits(p, true, &p->info.protocol_features, 1);
+    }
 }
 
 static json_object *json_bits(const struct probe *p, bool protocol,
@@ -391,7 +396,10 @@ static void print_json(const struct probe *p)
     out_json_text(o, "uri", p->uri);
     out_json_text(o, "type", type_name(p));
     out_json_uint(o, "queues", info->max_queues);
-    out_json_uint(o, "memory_slots", info->max_mem_slots);
+    json_object_object_add(o, "memory_slots",
+                           info->max_mem_slots
+                               ? json_object_new_uint64(info->max_mem_slots)
+                               : NULL);
     json_object_object_add(
         o, "status", p->has_status ? json_object_new_int(p->status) : NULL);
     out_json_bool(o, "device_state", p->has_state);

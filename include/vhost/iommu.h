@@ -12,6 +12,10 @@
  *     vhost_dev_start(&dev, &vdev, true);
  *     …
  *     vhost_iommu_invalidate(&vdev, iova, size, VHOST_IOMMU_UNMAP);
+ *
+ * A vDPA device can't ask: it has to be told of each translation before the
+ * driver uses it.  Its owner has a replay too, which tells of all that there
+ * are when the device starts, and vhost_iommu_map() for those that come later.
  */
 #ifndef VHOST_IOMMU_H
 #define VHOST_IOMMU_H
@@ -65,7 +69,7 @@ struct vhost_iommu_entry {
  *
  * Called in the control thread, from vhost_dev_dispatch() or from inside
  * another call for the device while that waits, and must not call back into
- * the device, vhost_iommu_invalidate() apart.
+ * the device, vhost_iommu_invalidate() and vhost_iommu_map() apart.
  */
 struct vhost_iommu_ops {
     /**
@@ -83,7 +87,16 @@ struct vhost_iommu_ops {
     /** @fault: the back end could not access @iova; or NULL */
     void (*fault)(struct vhost_vdev *vdev, uint64_t iova, bool write);
 
-    void (*reserved[4])(void);
+    /**
+     * @replay: tell of every translation that there is, by vhost_iommu_map();
+     * or NULL: those that the rings begin in are asked for, and no more
+     * Called for back ends that can't ask (vDPA): when the device starts,
+     * before any ring, and by vhost_iommu_replay().
+     * Return 0, or a negative errno, which fails that call.
+     */
+    int (*replay)(struct vhost_vdev *vdev);
+
+    void (*reserved[3])(void);
 };
 
 /**
@@ -118,7 +131,8 @@ int vhost_device_iotlb_miss(struct vhost_dev *dev, uint64_t iova, int write);
  * @iova: where they begin
  * @size: bytes, not 0; @iova + @size may be 2^64 but not more
  * @kind: by which request of the guest; those of the kind that is not in force
- *     are none of the back end's business
+ *     are none of the back end's business.  One that can't ask heeds
+ *     VHOST_IOMMU_UNMAP alone, always
  *
  * On return the back end does not use them any more.  Any thread, but not
  * against the start or the stop of the device.
@@ -130,6 +144,36 @@ int vhost_iommu_invalidate(struct vhost_vdev *vdev, uint64_t iova,
                            uint64_t size, enum vhost_iommu_unmap kind);
 
 /**
+ * vhost_iommu_map() - the guest has made a translation
+ * @vdev: the virtio device
+ * @entry: copied; parts of it that lead to no memory of the map are left out
+ *
+ * For back ends that can't ask (vDPA).  One that is there already is replaced
+ * where it says something else.  Any thread, but not against the start or the
+ * stop of the device, unless from inside @replay.
+ *
+ * Return: 0, also if no device runs, or its back end asks for what it needs;
+ * -EINVAL for an entry that makes no sense, or allows no access; or what the
+ * back end failed with: then it may have none of them, see
+ * vhost_iommu_replay().
+ */
+int vhost_iommu_map(struct vhost_vdev *vdev,
+                    const struct vhost_iommu_entry *entry);
+
+/**
+ * vhost_iommu_replay() - all translations are others from now on
+ * @vdev: the virtio device
+ *
+ * As when the guest switches its IOMMU on or off, or gives the device to
+ * another set of tables.  All that the back end knows is taken back; one that
+ * can't ask is then told what @replay tells.
+ *
+ * Return: 0, also if no device runs or has an IOMMU; what @replay or the back
+ * end failed with.
+ */
+int vhost_iommu_replay(struct vhost_vdev *vdev);
+
+/**
  * vhost_toggle_device_iotlb() - the guest has turned address translation
  * services of the device on or off
  * @vdev: the virtio device; its device_iotlb says which
@@ -137,7 +181,7 @@ int vhost_iommu_invalidate(struct vhost_vdev *vdev, uint64_t iova,
  * With them the guest invalidates the device's own IOTLB by a request of its
  * own (VHOST_IOMMU_DEVICE_UNMAP), without them whatever it unmaps from the
  * IOMMU counts.  All that the back end knows is invalidated, since nobody can
- * tell which requests fell in between.
+ * tell which requests fell in between; but not what one knows that can't ask.
  */
 void vhost_toggle_device_iotlb(struct vhost_vdev *vdev);
 

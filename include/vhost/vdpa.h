@@ -17,9 +17,10 @@
  * kernel gives it nothing, and says so to nobody.
  *
  * Behind an IOMMU (see iommu.h) it reaches only what it has been told of,
- * since it can't ask.  The start tells the translations in which the areas of
- * its rings begin; all others are for the owner to tell, each by
- * vhost_device_iotlb_miss(), before the driver uses them.
+ * since it can't ask.  The start tells what the owner's replay tells, or if
+ * there is none the translations in which the areas of its rings begin; those
+ * that come later are for the owner to tell, by vhost_iommu_map(), before the
+ * driver uses them.
  *
  * Threads: as the device that uses it.
  */

@@ -170,15 +170,16 @@ int vhost_device_iotlb_miss(struct vhost_dev *dev, uint64_t iova, int write)
 int vh_core_iotlb_prime(struct vhost_dev *dev)
 {
     for (unsigned i = 0; i < dev->nvqs; i++) {
-        const struct vhost_virtqueue *vq = &dev->vqs[i];
+        const struct vhost_vdev_queue *q =
+            &dev->vdev->queues[(unsigned)dev->vq_index + i];
         const struct {
             uint64_t iova;
             bool write;
-        } areas[] = { { vq->desc_phys, vh_core_has(dev, VH_RING_F_PACKED) },
-                      { vq->avail_phys, false },
-                      { vq->used_phys, true } };
+        } areas[] = { { q->desc, vh_core_has(dev, VH_RING_F_PACKED) },
+                      { q->avail, false },
+                      { q->used, true } };
 
-        for (size_t k = 0; vq->started && k < 3; k++) {
+        for (size_t k = 0; q->desc != 0 && k < 3; k++) {
             struct vhost_iotlb_msg msg;
             int r = translate(dev, areas[k].iova, areas[k].write, &msg);
 
@@ -204,6 +205,12 @@ static int invalidate(struct vhost_dev *dev, uint64_t iova, uint64_t size)
     return r < 0 ? r : vh_be_sync(dev);
 }
 
+/* A cache that is asked to forget would ask again: one that can't must not. */
+static bool heeds_device_unmap(const struct vhost_dev *dev)
+{
+    return dev->priv->device_iotlb && vh_core_iommu_asks(dev);
+}
+
 int vhost_iommu_invalidate(struct vhost_vdev *vdev, uint64_t iova,
                            uint64_t size, enum vhost_iommu_unmap kind)
 {
@@ -213,10 +220,19 @@ int vhost_iommu_invalidate(struct vhost_vdev *vdev, uint64_t iova,
         return -EINVAL;
     }
     if (!dev || !vhost_dev_has_iommu(dev) || !vh_core_talks(dev) ||
-        (kind == VHOST_IOMMU_DEVICE_UNMAP) != dev->priv->device_iotlb) {
+        (kind == VHOST_IOMMU_DEVICE_UNMAP) != heeds_device_unmap(dev)) {
         return 0;
     }
     return invalidate(dev, iova, size);
+}
+
+int vh_core_iotlb_forget(struct vhost_dev *dev)
+{
+    /* In halves: no size says 2^64. */
+    int low = invalidate(dev, 0, UINT64_C(1) << 63);
+    int high = invalidate(dev, UINT64_C(1) << 63, UINT64_C(1) << 63);
+
+    return low < 0 ? low : high;
 }
 
 void vhost_toggle_device_iotlb(struct vhost_vdev *vdev)
@@ -227,9 +243,8 @@ void vhost_toggle_device_iotlb(struct vhost_vdev *vdev)
         return;
     }
     dev->priv->device_iotlb = vdev->device_iotlb;
-    if (vhost_dev_has_iommu(dev) && vh_core_talks(dev)) {
-        /* In halves: no size says 2^64. */
-        invalidate(dev, 0, UINT64_C(1) << 63);
-        invalidate(dev, UINT64_C(1) << 63, UINT64_C(1) << 63);
+    if (vhost_dev_has_iommu(dev) && vh_core_talks(dev) &&
+        vh_core_iommu_asks(dev)) {
+        vh_core_iotlb_forget(dev);
     }
 }

@@ -8,6 +8,16 @@
 /** vh_core_iommu_settle() - the device starts: has it an IOMMU? */
 void vh_core_iommu_settle(struct vhost_dev *dev);
 
+/** vh_core_iommu_asks() - does the back end ask for what it lacks? */
+bool vh_core_iommu_asks(const struct vhost_dev *dev);
+
+/** vh_core_iommu_tell() - post all to one that can't ask, before any ring
+ * Return: 0, or what the owner or the back end failed with. */
+int vh_core_iommu_tell(struct vhost_dev *dev);
+
+/** vh_core_iotlb_forget() - take back all that it knows */
+int vh_core_iotlb_forget(struct vhost_dev *dev);
+
 /** vh_core_iotlb_prime() - post what the back end will ask for first */
 int vh_core_iotlb_prime(struct vhost_dev *dev);
 

@@ -84,10 +84,11 @@ static void inflight_down(struct vhost_dev *dev, bool vrings)
 static int iotlb_up(struct vhost_dev *dev, bool vrings)
 {
     (void)vrings;
-    if (vhost_dev_has_iommu(dev)) {
-        vh_be_set_iotlb_callback(dev, true);
+    if (!vhost_dev_has_iommu(dev)) {
+        return 0;
     }
-    return 0;
+    vh_be_set_iotlb_callback(dev, true);
+    return vh_core_iommu_tell(dev);
 }
 
 /* Not before the rings stand still: what they finish may be missed too. */
@@ -102,7 +103,9 @@ static void iotlb_down(struct vhost_dev *dev, bool vrings)
 static int primed_up(struct vhost_dev *dev, bool vrings)
 {
     (void)vrings;
-    return vhost_dev_has_iommu(dev) ? vh_core_iotlb_prime(dev) : 0;
+    return vhost_dev_has_iommu(dev) && vh_core_iommu_asks(dev)
+               ? vh_core_iotlb_prime(dev)
+               : 0;
 }
 
 static void primed_down(struct vhost_dev *dev, bool vrings)

@@ -55,7 +55,24 @@ static void vring_error(struct vhost_vdev *vdev, unsigned queue)
     ((struct guest *)vdev->opaque)->n_errors[queue]++;
 }
 
-static const struct vhost_iommu_ops iommu_ops = { .translate = translate };
+/* A part at a time, each of many pages. */
+static int replay(struct vhost_vdev *vdev)
+{
+    struct vhost_iommu_entry entry = { .size = GUEST_SIZE / 8,
+                                       .access = VHOST_IOMMU_READ_WRITE };
+    int r = 0;
+
+    for (uint64_t at = 0; r == 0 && at < GUEST_SIZE; at += entry.size) {
+        entry.iova = GUEST_IOVA + at;
+        entry.gpa = GUEST_GPA + at;
+        r = vhost_iommu_map(vdev, &entry);
+    }
+    ((struct guest *)vdev->opaque)->n_replays++;
+    return r;
+}
+
+static const struct vhost_iommu_ops iommu_ops = { .translate = translate,
+                                                  .replay = replay };
 static int host_notifier(struct vhost_vdev *vdev, unsigned queue, void *page,
                          size_t size)
 {

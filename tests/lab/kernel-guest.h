@@ -43,6 +43,7 @@ struct guest {
     uint64_t features; /* that the driver takes */
     bool iommu;
     unsigned n_translated;
+    unsigned n_replays;
     unsigned n_errors[GUEST_QUEUES]; /* that the kernel told of a ring */
     volatile uint16_t *doorbells[GUEST_QUEUES]; /* of a vDPA device; or NULL */
     bool rings_doorbells;                       /* and kicks no more */

@@ -17,6 +17,9 @@ done
 # probes NODE WHAT: `vhost probe` opens it, and tells that of it
 probes() { vhost probe "vdpa:$1" | tee /dev/stderr | grep -qE "$2"; }
 check "vhost probe sees the simulated network device" probes /dev/vhost-vdpa-0 VIRTIO_NET_F_MAC
+check "which takes all memory there is" probes /dev/vhost-vdpa-0 'memory slots +unlimited'
+has_no_empty_heading() { ! vhost probe "vdpa:$1" | grep -q '^protocol features'; }
+check "and has no features of a protocol" has_no_empty_heading /dev/vhost-vdpa-0
 check "and how large the simulated disk is" probes /dev/vhost-vdpa-1 'capacity .*134217728 bytes'
 check "and the network device on the PCI bus" probes /dev/vhost-vdpa-2 VIRTIO_NET_F_MRG_RXBUF
 check "and how large the disk there is" probes /dev/vhost-vdpa-3 'capacity .*16777216 bytes'

@@ -113,6 +113,26 @@ static void test_a_miss_is_answered_to_the_node_that_asked(void **state)
     }
 }
 
+/* It asks for what it needs: what is mapped ahead is none of its business. */
+static void test_one_that_asks_is_not_told_ahead(void **state)
+{
+    const struct vhost_iommu_entry entry = {
+        .iova = IOVA, .size = 0x1000, .gpa = RIG_GPA, .access = VHOST_IOMMU_READ
+    };
+    struct kernel_rig rig;
+
+    (void)state;
+    iommu_up(&rig, true);
+    assert_int_equal(rig_start(&rig), 0);
+    forget_sent(&rig);
+    assert_int_equal(vhost_iommu_map(&rig.vdev, &entry), 0);
+    assert_int_equal(rig.k.nodes[0].n_sent, 0);
+    assert_int_equal(vhost_iommu_replay(&rig.vdev), 0);
+    assert_int_equal(rig.k.nodes[0].n_sent, 2);
+    assert_int_equal(rig.k.nodes[0].sent[1].iotlb.type, VHOST_IOTLB_INVALIDATE);
+    rig_down(&rig);
+}
+
 static void test_what_is_taken_back_is_taken_from_all(void **state)
 {
     struct kernel_rig rig;
@@ -204,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rings_are_known_before_they_run),
         cmocka_unit_test(test_a_miss_is_answered_to_the_node_that_asked),
+        cmocka_unit_test(test_one_that_asks_is_not_told_ahead),
         cmocka_unit_test(test_what_is_taken_back_is_taken_from_all),
         cmocka_unit_test(test_what_has_no_translation_is_not_answered),
         cmocka_unit_test(
