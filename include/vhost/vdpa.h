@@ -49,6 +49,8 @@ struct vhost_vdpa;
  * @shadow_queues: the device is given rings of the library's own as long as
  *     it runs.  If not, only while a dirty log is on; see below
  *
+ * @shadow_control_queue: of a network device; see below
+ *
  * Shadow queues.  A device that can't log what it writes is given other rings
  * than the driver's, and buffers go from one to the other: so all that is
  * written is known.  That is done by vhost_dev_dispatch(), which has to be
@@ -59,6 +61,16 @@ struct vhost_vdpa;
  * Shadow queues are refused to a driver behind an IOMMU, and to a device
  * with a group of queues in another address space than 0.
  *
+ * A network device forgets by such a reset what its driver has set by the
+ * control queue: addresses, filters, pairs of queues, offloads.  So one that has
+ * a control queue goes over only if that is known, which takes
+ * @shadow_control_queue: then its control queue alone is a shadow as long as it
+ * runs, in an address space of its own that has nothing of guest memory in it,
+ * if the device has VHOST_BACKEND_F_IOTLB_ASID and keeps that queue in a group
+ * apart; else it stays as it is.  What the driver has set is set again after
+ * each reset, until vhost_reset_device().  Commands of more than 4 KiB fail.
+ * vhost_dev_dispatch() has to be called, as above.
+ *
  * A device that can't be suspended may not be able either to go on in a ring
  * where it stood: vp_vdpa can't.  It is started again with rings that its
  * driver has reset (base 0), or with shadow queues from the first start on.
@@ -67,6 +79,7 @@ struct vhost_vdpa_options {
     size_t size;
     const char *path;
     bool shadow_queues;
+    bool shadow_control_queue;
 };
 
 /**

@@ -36,6 +36,12 @@ unsigned vh_svq_complete(struct vh_svq *svq)
     for (int i = 0; i < n; i++) {
         const struct vh_svq_request *req = used[i].cookie;
 
+        if ((const void *)req == svq) {
+            continue; /* an answer that nobody waits for any more */
+        }
+        if (svq->config.bounce.mem) {
+            vh_svq_bounce_back(svq, req, used[i].len);
+        }
         if (svq->config.mark) {
             vh_svq_mark_buffer(svq, req);
         }

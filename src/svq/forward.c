@@ -88,6 +88,8 @@ static bool send(struct vh_svq *svq, struct vh_svq_request *req)
     if (req->n_out == 0 && req->n_in == 0) {
         /* Nothing to read or write, which no shadow ring could say: done. */
         vh_devring_push(svq->guest, req->id, 0);
+    } else if (svq->config.bounce.mem) {
+        r = vh_svq_bounce_send(svq, req);
     } else {
         r = vh_ring_add(svq->shadow, req->sg, req->n_out, req->n_in, req);
     }
@@ -97,7 +99,7 @@ static bool send(struct vh_svq *svq, struct vh_svq_request *req)
     if (r == -E2BIG) {
         svq->broken = "a buffer has more pieces than the device's ring takes";
     }
-    return r == 0;
+    return r >= 0;
 }
 
 unsigned vh_svq_forward(struct vh_svq *svq)

@@ -19,6 +19,7 @@ struct vh_svq {
     struct vh_devring *guest;
     struct vh_ring *shadow;
     const char *broken; /* by neither ring alone */
+    uint32_t asked;     /* bytes; see vh_svq_ask() */
 
     struct vh_svq_request *parked; /* popped, but there was no room for it */
 
@@ -54,6 +55,16 @@ unsigned vh_svq_forward(struct vh_svq *svq);
  * Return: how many.
  */
 unsigned vh_svq_complete(struct vh_svq *svq);
+
+/* bounce.c: a buffer by way of memory of ours */
+
+/** vh_svq_bounce_send() - to the device; as vh_ring_add().  1: it is too large,
+ * and was returned */
+int vh_svq_bounce_send(struct vh_svq *svq, struct vh_svq_request *req);
+
+/** vh_svq_bounce_back() - what the device wrote, to where the guest wants it */
+void vh_svq_bounce_back(struct vh_svq *svq, const struct vh_svq_request *req,
+                        uint32_t len);
 
 /** vh_svq_mark_buffer() - the device may have written to a buffer */
 void vh_svq_mark_buffer(struct vh_svq *svq, const struct vh_svq_request *req);

@@ -235,7 +235,9 @@ static void take_back(struct vh_svq *svq)
 
     while ((n = vh_ring_drop(svq->shadow, cookies, 32)) > 0) {
         for (unsigned i = 0; i < n && svq->config.mark; i++) {
-            vh_svq_mark_buffer(svq, cookies[i]);
+            if (cookies[i] != svq) {
+                vh_svq_mark_buffer(svq, cookies[i]);
+            }
         }
     }
 }

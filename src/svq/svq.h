@@ -29,6 +29,26 @@ struct vh_svq;
 /* Somebody has written to the guest's memory. */
 typedef void vh_svq_mark_fn(void *arg, uint64_t gpa, uint64_t len);
 
+/* A buffer that went by way of ours is done: what the device read and wrote. */
+typedef void vh_svq_seen_fn(void *arg, const void *out, uint32_t n_out,
+                            const void *in, uint32_t n_in);
+
+/**
+ * struct vh_svq_bounce - memory of ours that stands in for the guest's
+ * @mem: @slot bytes for each entry of the guest's ring, and once more; lent.
+ *     NULL: the device sees the guest's own
+ * @iova: where the device sees it
+ * @slot: bytes; a buffer that has more comes back with nothing written
+ * @seen: NULL: nobody is told
+ */
+struct vh_svq_bounce {
+    uint8_t *mem;
+    uint64_t iova;
+    uint32_t slot;
+    vh_svq_seen_fn *seen;
+    void *arg;
+};
+
 struct vh_svq_guest {
     uint32_t size;
     uint64_t features; /* VH_RING_F_…, as the guest acknowledged them */
@@ -49,6 +69,7 @@ struct vh_svq_config {
     int device_call;      /* the device has used some */
     vh_svq_mark_fn *mark; /* NULL: no dirty log; see vh_svq_set_mark() */
     void *mark_arg;
+    struct vh_svq_bounce bounce;
 };
 
 /**
@@ -93,6 +114,19 @@ void vh_svq_set_mark(struct vh_svq *svq, vh_svq_mark_fn *mark, void *arg);
 
 /** vh_svq_set_call() - the guest is called elsewhere; @fd is lent, -1: not */
 void vh_svq_set_call(struct vh_svq *svq, int fd);
+
+/**
+ * vh_svq_ask() - a buffer of our own to the device, before any of the guest's
+ * @svq: with bounce memory; nothing of it is at the device
+ * @out: what it reads: @n_out bytes, copied; less than a slot
+ *
+ * The device may answer with one byte.  Return: 0; -E2BIG; -EPROTO.
+ */
+int vh_svq_ask(struct vh_svq *svq, const void *out, uint32_t n_out);
+
+/** vh_svq_answer() - has it?
+ * Return: 1, and what it said in *answer; 0: not yet; -EPROTO. */
+int vh_svq_answer(struct vh_svq *svq, uint8_t *answer);
 
 /**
  * vh_svq_stop() - complete what the device has finished; put back the rest

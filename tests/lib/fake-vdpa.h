@@ -53,6 +53,7 @@ struct fake_vdpa {
     int open_error;
     bool refuses_features, never_resets;
     bool begins_anew; /* each ring, and nowhere else */
+    unsigned apart;   /* this queue alone is in group 1; 0: every other is */
     unsigned long fail_request; /* an ioctl; 0: none */
     unsigned fail_write;        /* counted from 1; 0: none */
     int fail_code;
@@ -130,7 +131,8 @@ static inline void fake_vdpa_reset(struct fake_vdpa *k)
     k->features = 0;
     memset(k->asids, 0, sizeof(k->asids));
     for (unsigned i = 0; i < FAKE_QUEUES; i++) {
-        k->q[i] = (struct fake_vq){ .group = i % 2, .call_fd = -1 };
+        k->q[i] = (struct fake_vq){ .group = k->apart ? i == k->apart : i % 2,
+                                    .call_fd = -1 };
     }
     for (unsigned a = 0; a < FAKE_SPACES; a++) {
         for (size_t i = 0; i < k->n_maps[a]; i++) {

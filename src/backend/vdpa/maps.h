@@ -5,6 +5,13 @@
 
 #include "backend/vdpa/vdpa.h"
 
+struct vh_vdpa_range { /* behind an IOMMU: one that the device knows */
+    uint64_t iova;
+    uint64_t last;
+    uint64_t uaddr;
+    uint8_t perm;
+};
+
 /* map.c */
 
 /** vh_vdpa_send() - one message; @iotlb->type says which

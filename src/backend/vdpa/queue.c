@@ -35,6 +35,11 @@ int vh_vdpa_vq_get_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr,
     return 0;
 }
 
+static bool will_shadow(const struct vhost_vdpa *vdpa, unsigned queue)
+{
+    return vh_vdpa_is_shadow(vdpa, queue - (unsigned)vdpa->dev->vq_index);
+}
+
 /* virtio has no way to say where a ring goes on: hardware may know none. */
 static int tell_base(struct vhost_vdpa *vdpa, struct vhost_vring_state *base)
 {
@@ -102,8 +107,9 @@ int vh_vdpa_set_vring_num(struct vhost_dev *dev, struct vhost_vring_state *ring)
                           vdpa->name, ring->index, ring->num, most.num);
     }
     queue_at(vdpa, ring->index)->num = ring->num;
-    return vdpa->shadowed ? 0
-                          : tell(vdpa, ring->index, VHOST_SET_VRING_NUM, ring);
+    return will_shadow(vdpa, ring->index)
+               ? 0
+               : tell(vdpa, ring->index, VHOST_SET_VRING_NUM, ring);
 }
 
 int vh_vdpa_set_vring_base(struct vhost_dev *dev,
@@ -112,7 +118,7 @@ int vh_vdpa_set_vring_base(struct vhost_dev *dev,
     struct vhost_vdpa *vdpa = dev->opaque;
 
     queue_at(vdpa, ring->index)->base = ring->num;
-    return vdpa->shadowed ? 0 : tell_base(vdpa, ring);
+    return will_shadow(vdpa, ring->index) ? 0 : tell_base(vdpa, ring);
 }
 
 /* A queue that runs stays where it is: only the log's flag is another. */
@@ -124,7 +130,7 @@ int vh_vdpa_set_vring_addr(struct vhost_dev *dev, struct vhost_vring_addr *addr)
     q->addr = *addr;
     q->addr.flags = 0;
     q->addr.log_guest_addr = 0;
-    return vdpa->shadowed || q->running
+    return will_shadow(vdpa, addr->index) || q->running
                ? 0
                : tell(vdpa, addr->index, VHOST_SET_VRING_ADDR, addr);
 }
@@ -134,8 +140,9 @@ int vh_vdpa_set_vring_kick(struct vhost_dev *dev, struct vhost_vring_file *file)
     struct vhost_vdpa *vdpa = dev->opaque;
 
     queue_at(vdpa, file->index)->kick = file->fd;
-    return vdpa->shadowed ? 0
-                          : tell(vdpa, file->index, VHOST_SET_VRING_KICK, file);
+    return will_shadow(vdpa, file->index)
+               ? 0
+               : tell(vdpa, file->index, VHOST_SET_VRING_KICK, file);
 }
 
 int vh_vdpa_set_vring_call(struct vhost_dev *dev, struct vhost_vring_file *file)
@@ -148,7 +155,7 @@ int vh_vdpa_set_vring_call(struct vhost_dev *dev, struct vhost_vring_file *file)
     q->call = file->fd;
     if (q->svq) {
         vh_svq_set_call(q->svq, file->fd);
-    } else if (!vdpa->shadowed) {
+    } else if (!will_shadow(vdpa, file->index)) {
         r = tell(vdpa, file->index, VHOST_SET_VRING_CALL, file);
     }
     pthread_mutex_unlock(&vdpa->svq_lock);
@@ -165,7 +172,7 @@ static int enable(struct vhost_vdpa *vdpa, unsigned queue)
 
 int vh_vdpa_queue_up(struct vhost_vdpa *vdpa, unsigned i)
 {
-    int r = vdpa->shadowed ? vh_vdpa_svq_up(vdpa, i) : 0;
+    int r = vh_vdpa_is_shadow(vdpa, i) ? vh_vdpa_svq_up(vdpa, i) : 0;
 
     if (r == 0) {
         r = enable(vdpa, (unsigned)vdpa->dev->vq_index + i);
@@ -211,7 +218,7 @@ int vh_vdpa_get_vring_base(struct vhost_dev *dev,
     struct vh_vdpa_queue *q = queue_at(vdpa, ring->index);
     bool moves = (vdpa->status & VH_VDPA_DRIVER_OK) && !vdpa->suspended;
 
-    if (vdpa->shadowed && !moves) {
+    if (will_shadow(vdpa, ring->index) && !moves) {
         vh_vdpa_svq_down(vdpa, ring->index - (unsigned)dev->vq_index, &q->base);
         q->running = false;
         ring->num = q->base;
@@ -243,6 +250,9 @@ void vh_vdpa_doorbells_up(struct vhost_vdpa *vdpa)
     for (unsigned i = 0; i < dev->nvqs; i++) {
         unsigned queue = (unsigned)dev->vq_index + i;
 
+        if (vh_vdpa_is_shadow(vdpa, i)) {
+            continue;
+        }
         if (dev->upcalls->host_notifier(dev, queue, vdpa->fd, queue * page,
                                         page) < 0) {
             return;

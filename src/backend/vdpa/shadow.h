@@ -58,6 +58,24 @@ void vh_vdpa_svqs_memory(struct vhost_vdpa *vdpa,
                          const struct vhost_memory_section *table, size_t n,
                          bool add);
 
+/* cvq.c: the control queue of a network device */
+/** vh_vdpa_cvq_choose() - before a start: is it a shadow by itself? */
+int vh_vdpa_cvq_choose(struct vhost_vdpa *vdpa);
+/** vh_vdpa_is_shadow() - is queue @i one now, or to be one? */
+bool vh_vdpa_is_shadow(const struct vhost_vdpa *vdpa, unsigned i);
+/** vh_vdpa_cvq_is_seen() - there is none, or what its driver sets is known */
+bool vh_vdpa_cvq_is_seen(const struct vhost_vdpa *vdpa);
+/** vh_vdpa_cvq_group() - into its own address space, if it is to have one */
+int vh_vdpa_cvq_group(struct vhost_vdpa *vdpa);
+/** vh_vdpa_cvq_bounce() - fills it in, for a ring with room for it behind */
+void vh_vdpa_cvq_bounce(struct vhost_vdpa *vdpa, struct vh_svq_bounce *bounce,
+                        size_t ring_size);
+/** vh_vdpa_cvq_restore() - what its driver has set, once more; waits */
+int vh_vdpa_cvq_restore(struct vhost_vdpa *vdpa);
+
+#define VH_VDPA_SLOT 4096u /* bytes of a command */
+#define VH_VDPA_CVQ_ASID 1u
+
 /* switch.c */
 /** vh_vdpa_can_log() - by shadow queues, whenever it is asked to */
 bool vh_vdpa_can_log(const struct vhost_vdpa *vdpa);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "backend/ops.h"
+#include "svq/net-state.h"
 #include "util/error.h"
 
 #define F_LOG_ALL (UINT64_C(1) << VHOST_F_LOG_ALL)
@@ -99,13 +100,16 @@ int vh_vdpa_settle_features(struct vhost_vdpa *vdpa)
 /* Before a start: shadows, from the first ring on? */
 static int choose_shadow(struct vhost_vdpa *vdpa, bool log)
 {
+    int r;
+
     if (!log) {
         vdpa->log = NULL;
     }
     vdpa->halted = false;
     vdpa->shadowed = vdpa->always || log;
-    if (!vdpa->shadowed) {
-        return 0;
+    r = vh_vdpa_cvq_choose(vdpa);
+    if (r < 0 || !vdpa->shadowed) {
+        return r;
     }
     vh_vdpa_doorbells_down(vdpa); /* what the driver rings, we have to hear */
     return vh_vdpa_check_shadow(vdpa);
@@ -163,8 +167,14 @@ int vh_vdpa_go(struct vhost_vdpa *vdpa)
     int r = vh_vdpa_groups_start(vdpa);
 
     if (r == 0) {
+        r = vh_vdpa_cvq_group(vdpa);
+    }
+    if (r == 0) {
         vh_vdpa_doorbells_up(vdpa);
         r = add(vdpa, VH_VDPA_DRIVER_OK);
+    }
+    if (r == 0) {
+        r = vh_vdpa_cvq_restore(vdpa);
     }
     if (r == 0) {
         vh_vdpa_svqs_run(vdpa);
@@ -183,9 +193,8 @@ int vh_vdpa_dev_start(struct vhost_dev *dev, bool started)
     return vh_vdpa_go(vdpa);
 }
 
-int vh_vdpa_reset_device(struct vhost_dev *dev)
+static int begin_anew(struct vhost_vdpa *vdpa)
 {
-    struct vhost_vdpa *vdpa = dev->opaque;
     int r = reset(vdpa);
     int unmapped = vh_vdpa_after_reset(vdpa);
 
@@ -195,9 +204,20 @@ int vh_vdpa_reset_device(struct vhost_dev *dev)
     return r < 0 ? r : unmapped;
 }
 
+int vh_vdpa_reset_device(struct vhost_dev *dev)
+{
+    struct vhost_vdpa *vdpa = dev->opaque;
+
+    if (vdpa->net) {
+        vh_net_state_clear(vdpa->net);
+    }
+    return begin_anew(vdpa);
+}
+
+/* By a stop: what the driver has set it expects to find again. */
 void vh_vdpa_reset_status(struct vhost_dev *dev)
 {
-    vh_vdpa_reset_device(dev);
+    begin_anew(dev->opaque);
 }
 
 int vh_vdpa_get_status(struct vhost_dev *dev, uint8_t *status)

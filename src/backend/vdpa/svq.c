@@ -16,6 +16,7 @@
 #include "backend/vdpa/entries.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,6 +26,7 @@
 #include "backend/upcalls.h"
 #include "mem/dirty.h"
 #include "ring/layout.h"
+#include "svq/net-state.h"
 #include "util/error.h"
 #include "util/fd.h"
 
@@ -109,10 +111,11 @@ static int map_ring(struct vhost_vdpa *vdpa, const struct vh_vdpa_queue *q,
         .perm = VHOST_ACCESS_RW,
         .type = map ? VHOST_IOTLB_UPDATE : VHOST_IOTLB_INVALIDATE,
     };
+    bool apart = vdpa->alone && q == &vdpa->queues[vdpa->cvq];
     int r;
 
     pthread_mutex_lock(&vdpa->lock);
-    r = vh_vdpa_send(vdpa, 0, &msg);
+    r = vh_vdpa_send(vdpa, apart ? VH_VDPA_CVQ_ASID : 0, &msg);
     pthread_mutex_unlock(&vdpa->lock);
     return r;
 }
@@ -253,10 +256,15 @@ static int make_svq(struct vhost_vdpa *vdpa, struct vh_vdpa_queue *q,
         .mark = vdpa->log ? mark : NULL,
         .mark_arg = vdpa,
     };
-    int r = ring_up(vdpa, q, device + sizes.device);
+    size_t len = up_to(device + sizes.device, 64);
+    bool bounces = vdpa->wants_cvq && (unsigned)(q - vdpa->queues) == vdpa->cvq;
+    int r = ring_up(vdpa, q, len + (bounces ? (q->num + 1) * VH_VDPA_SLOT : 0));
 
     if (r < 0) {
         return r;
+    }
+    if (bounces) {
+        vh_vdpa_cvq_bounce(vdpa, &config.bounce, len);
     }
     config.shadow.desc = q->ring.addr;
     config.shadow.driver = (char *)q->ring.addr + driver;
@@ -327,7 +335,10 @@ void vh_vdpa_svqs_free(struct vhost_vdpa *vdpa)
     vh_iova_free(vdpa->iova);
     vdpa->iova = NULL;
     vh_fd_close(&vdpa->epoll_fd);
-    vdpa->shadowed = vdpa->halted = false;
+    vdpa->shadowed = vdpa->halted = vdpa->alone = false;
+    vdpa->cvq = UINT_MAX;
+    vh_net_state_free(vdpa->net);
+    vdpa->net = NULL;
     vdpa->log = NULL;
     vdpa->config_fd = -1;
 }

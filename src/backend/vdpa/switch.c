@@ -44,7 +44,7 @@ static int read_bases(struct vhost_vdpa *vdpa)
     for (unsigned i = 0; r == 0 && i < vdpa->n_queues; i++) {
         struct vhost_vring_state ring = { .index = first + i };
 
-        if (vdpa->queues[i].running) {
+        if (vdpa->queues[i].running && !vdpa->queues[i].svq) {
             r = vh_vdpa_call(vdpa, "GET_VRING_BASE", (int)ring.index,
                              VHOST_GET_VRING_BASE, &ring);
             vdpa->queues[i].base = ring.num;
@@ -90,12 +90,7 @@ static int halt(struct vhost_vdpa *vdpa)
 {
     int r;
 
-    if (!vdpa->shadowed) {
-        r = halt_queues(vdpa);
-        vdpa->halted = r == 0;
-        return r;
-    }
-    r = vh_vdpa_stand_still(vdpa);
+    r = vdpa->shadowed ? vh_vdpa_stand_still(vdpa) : halt_queues(vdpa);
     for (unsigned i = 0; r == 0 && i < vdpa->n_queues; i++) {
         vh_vdpa_svq_down(vdpa, i, &vdpa->queues[i].base);
     }
@@ -111,7 +106,7 @@ static int queues_up(struct vhost_vdpa *vdpa)
     for (unsigned i = 0; r == 0 && i < vdpa->n_queues; i++) {
         bool runs = vdpa->queues[i].running;
 
-        if (runs && !vdpa->shadowed) {
+        if (runs && !vh_vdpa_is_shadow(vdpa, i)) {
             r = vh_vdpa_tell_queue(vdpa, i, &vdpa->queues[i]);
         }
         if (runs && r == 0) {
@@ -168,11 +163,31 @@ static void take_down(struct vhost_vdpa *vdpa)
     }
 }
 
+/* One that came up, but not as it was before, has moved on. */
+static void ran_on(struct vhost_vdpa *vdpa)
+{
+    if ((vdpa->status & VH_VDPA_DRIVER_OK) && vh_vdpa_suspend(vdpa) == 0) {
+        read_bases(vdpa);
+    }
+}
+
 static int go_over(struct vhost_vdpa *vdpa, bool shadowed)
 {
     bool suspended = vdpa->suspended; /* by the owner */
-    int r = vdpa->halted ? 0 : halt(vdpa);
+    int r = 0;
 
+    if (!vh_vdpa_cvq_is_seen(vdpa)) {
+        return vh_be_fail(vdpa->dev, -ENOTSUP, "shadow queues", VH_NO_QUEUE,
+                          "%s: by the reset that this takes the device would "
+                          "forget what its driver has set by the control "
+                          "queue, which nobody has seen: ask for "
+                          "shadow_control_queue, or for shadow queues from the "
+                          "start",
+                          vdpa->name);
+    }
+    if (!vdpa->halted) {
+        r = halt(vdpa);
+    }
     if (r < 0) {
         return r;
     }
@@ -185,6 +200,7 @@ static int go_over(struct vhost_vdpa *vdpa, bool shadowed)
     r = restart(vdpa);
     vdpa->halted = r < 0;
     if (r < 0) {
+        ran_on(vdpa);
         take_down(vdpa);
         return r;
     }

@@ -11,6 +11,7 @@
 #include "backend/vdpa/entries.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
@@ -345,6 +346,7 @@ struct vhost_vdpa *vh_vdpa_new(const struct vh_sys *sys, void *sys_ctx,
     vdpa->given_fd = fd;
     vdpa->fd = -1;
     vdpa->epoll_fd = vdpa->config_fd = -1;
+    vdpa->cvq = UINT_MAX;
     pthread_mutex_init(&vdpa->lock, NULL);
     pthread_mutex_init(&vdpa->svq_lock, NULL);
     if (set_names(vdpa, path) < 0) {
@@ -378,6 +380,9 @@ static struct vhost_vdpa *with_options(struct vhost_vdpa *vdpa,
 
     if (vdpa && options && options->size >= known) {
         vdpa->always = options->shadow_queues;
+    }
+    if (vdpa && options && options->size >= sizeof(*options)) {
+        vdpa->wants_cvq = options->shadow_control_queue;
     }
     return vdpa;
 }

@@ -6,6 +6,7 @@
  *   status.c   reset, the status handshake, start and stop
  *   queue.c    what a queue is told: the one place that chooses it
  *   svq.c      a shadow queue in place of a queue
+ *   cvq.c      that of a network device's control queue
  *   switch.c   a running device goes over to shadow queues, and back
  *   map.c      which memory the device reaches, in messages
  *   iotlb.c    the same behind an IOMMU
@@ -33,14 +34,9 @@
 #define VH_VDPA_FEATURES_OK 8u
 
 struct vh_iova;
+struct vh_net_state;
 struct vh_vdpa_queue; /* shadow.h */
-
-struct vh_vdpa_range { /* behind an IOMMU: one that the device knows */
-    uint64_t iova;
-    uint64_t last;
-    uint64_t uaddr;
-    uint8_t perm;
-};
+struct vh_vdpa_range; /* maps.h */
 
 /** struct vhost_vdpa - a vDPA device
  * @sys, @sys_ctx: the kernel
@@ -56,6 +52,11 @@ struct vh_vdpa_range { /* behind an IOMMU: one that the device knows */
  * @iommu: what it reaches are translations of an IOMMU, not guest memory
  * @asids: of each group, as wanted at the next start
  * @always: shadow queues from the first start on
+ * @wants_cvq: the owner asked for a control queue of its own
+ * @cvq: which queue that is; UINT_MAX: none
+ * @alone: it is a shadow in an address space of its own
+ * @cvq_group: its group, then
+ * @net: what its driver has set; NULL: nothing
  * @shadowed: queues are shadows, from the next that is told on
  * @halted: neither here nor there: a switch has failed on its way
  * @features: as told last, without VHOST_F_LOG_ALL
@@ -85,6 +86,11 @@ struct vhost_vdpa {
     bool iommu;
     uint32_t *asids;
     bool always;
+    bool wants_cvq;
+    bool alone;
+    unsigned cvq;
+    uint32_t cvq_group;
+    struct vh_net_state *net;
     bool shadowed;
     bool halted;
     uint64_t features;
@@ -127,7 +133,7 @@ int vh_vdpa_begin(struct vhost_vdpa *vdpa); /* reset, ACKNOWLEDGE, DRIVER */
 int vh_vdpa_set_features(struct vhost_dev *dev, uint64_t features);
 int vh_vdpa_dev_start(struct vhost_dev *dev, bool started);
 void vh_vdpa_reset_status(struct vhost_dev *dev);
-int vh_vdpa_reset_device(struct vhost_dev *dev);
+int vh_vdpa_reset_device(struct vhost_dev *dev); /* the driver has */
 int vh_vdpa_get_status(struct vhost_dev *dev, uint8_t *status);
 int vh_vdpa_settle_features(struct vhost_vdpa *vdpa);
 int vh_vdpa_suspend(struct vhost_vdpa *vdpa);
