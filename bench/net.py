@@ -13,7 +13,9 @@ threads of a pair waited for their cores for more than 5 % of the time ($WAITING
 or in which the hypervisor took time away.
 
 A round is TURNS turns of each, with new processes; its ratio is that of the
-medians of its turns.  What counts is the median of the ratios of the rounds.
+medians of its turns, to the peer that is the best one of the row: the best one of
+each round would be the one that was lucky.  What counts is the median of the ratios
+of the rounds.
 
 $DIRECTIONS, $LAYOUTS and $KINDS choose rows; $PEERS, what stands beside: versions
 of DPDK, or directories in which another libvhost is built.  $BUILD says where
@@ -238,15 +240,16 @@ def one_round(directory, row, turns):
 
 
 def text(values):
-    return f'{statistics.median(values):.2f}' if values else '-'
+    return f'{statistics.median(values):5.2f}' if values else '-'
 
 
 def one_row(directory, row, rounds, turns):
     done = [r for r in (one_round(directory, row, turns)
                         for _ in range(rounds)) if r]
-    ratios = [ours / max(theirs) for ours, *theirs in done]
-    span = f'{min(ratios):.2f}..{max(ratios):.2f}' if ratios else ''
     rates = [text([r[i] for r in done]) for i in range(len(NAMES))]
+    best = max(range(1, len(NAMES)), key=lambda i: rates[i])
+    ratios = [r[0] / r[best] for r in done]
+    span = f'{min(ratios):.2f}..{max(ratios):.2f}' if ratios else ''
     print(f'| {" | ".join(row)} | {text(ratios)} | {span} | '
           f'{" | ".join(rates)} | {len(done)} |', flush=True)
 
