@@ -61,7 +61,9 @@ static int make_requests(struct vh_svq *svq)
     uint32_t n = svq->config.guest.size;
 
     svq->iov = calloc(svq->max_pieces, sizeof(*svq->iov));
-    svq->sg = calloc(n, svq->max_pieces * sizeof(*svq->sg));
+    /* Not cleared: malloc(3) would touch it all to do so, once it has some to
+     * use again, and the time is that of a device that stands still. */
+    svq->sg = reallocarray(NULL, n, svq->max_pieces * sizeof(*svq->sg));
     if (!svq->iov || !svq->sg) {
         return -ENOMEM;
     }
