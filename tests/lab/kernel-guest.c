@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "check.h"
 
@@ -280,4 +283,57 @@ uintptr_t guest_take(struct guest *guest, unsigned queue, uint32_t *len,
     assert_true(n >= 0);
     *len = n > 0 ? used.len : 0;
     return n > 0 ? (uintptr_t)used.cookie : 0;
+}
+
+static void work_until_killed(int fd,
+                              void (*begins)(struct guest *, const void *),
+                              void (*works)(struct guest *, unsigned),
+                              const void *arg)
+{
+    struct guest guest;
+
+    begins(&guest, arg);
+    for (unsigned round = 0;; round++) {
+        works(&guest, round);
+        if (write(fd, "", 1) != 1) {
+            _exit(1);
+        }
+    }
+}
+
+void guest_is_killed(void (*begins)(struct guest *guest, const void *arg),
+                     void (*works)(struct guest *guest, unsigned round),
+                     const void *arg)
+{
+    int ready[2], status;
+    char byte;
+    pid_t pid;
+
+    assert_int_equal(pipe(ready), 0);
+    pid = fork();
+    if (pid == 0) {
+        work_until_killed(ready[1], begins, works, arg);
+    }
+    close(ready[1]);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+    }
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+    close(ready[0]);
+}
+
+void guest_without_rights(void (*does)(void))
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        assert_int_equal(setuid(65534), 0);
+        does();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
 }

@@ -90,4 +90,14 @@ void guest_give(struct guest *guest, unsigned queue, const struct vh_sg *sg,
 uintptr_t guest_take(struct guest *guest, unsigned queue, uint32_t *len,
                      unsigned seconds);
 
+/** guest_is_killed() - @works again and again in another process, with a guest
+ *     of its own that @begins there, and killed while it does
+ */
+void guest_is_killed(void (*begins)(struct guest *guest, const void *arg),
+                     void (*works)(struct guest *guest, unsigned round),
+                     const void *arg);
+
+/** guest_without_rights() - @does in another process, which is nobody */
+void guest_without_rights(void (*does)(void));
+
 #endif

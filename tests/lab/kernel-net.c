@@ -13,16 +13,16 @@
 #include <linux/virtio_net.h>
 #include <net/if.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <vhost/netdev.h>
 
+#include "backend/kernel/uapi.h"
 #include "check.h"
 #include "lab/kernel-guest.h"
 
@@ -573,6 +573,13 @@ static void refused(const struct vhost_kernel_options *o, unsigned queues,
     vhost_kernel_free(kernel);
 }
 
+static void is_not_allowed(void)
+{
+    struct vhost_kernel_options o = with_tap;
+
+    refused(&o, 2, -EACCES, "read and write access to the node");
+}
+
 static void test_what_goes_wrong_is_told_in_words(void **state)
 {
     struct vhost_kernel_options o = with_tap;
@@ -606,6 +613,7 @@ static void test_what_goes_wrong_is_told_in_words(void **state)
     refused(&o, 2, -EBUSY, "claimed already");
     o.n_nodes = 0;
     o.nodes = NULL;
+    guest_without_rights(is_not_allowed);
     close(tun);
     guest_down(&g);
 }
@@ -645,28 +653,154 @@ static void test_the_kernel_serves_by_threads_of_ours_or_its_own(void **state)
     }
 }
 
+static int killed_host;
+
+static void begin_to_send(struct guest *g, const void *arg)
+{
+    (void)arg;
+    guest_up(g, &with_tap, 4, F_VERSION_1);
+    killed_host = host_end("lab0");
+    post_all(g, 2);
+    guest_start(g);
+}
+
+static void send_both_ways(struct guest *g, unsigned round)
+{
+    for (unsigned k = 0; k < 20; k++) {
+        guest_send(g, k % 2, (round * 20 + k) % 4000);
+        host_send(killed_host, k);
+    }
+}
+
 static void test_a_program_that_is_killed_leaves_all_to_the_next(void **state)
 {
     struct guest g;
-    int status;
-    pid_t pid = fork();
     int host;
 
     (void)state;
-    if (pid == 0) {
-        guest_up(&g, &with_tap, 4, F_VERSION_1);
-        post_all(&g, 2);
-        guest_start(&g);
-        raise(SIGKILL);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(WTERMSIG(status), SIGKILL);
+    guest_is_killed(begin_to_send, send_both_ways, NULL);
     guest_up(&g, &with_tap, 2, F_VERSION_1);
     host = host_end("lab0");
     post_all(&g, 1);
     guest_start(&g);
     exchange(&g, host, 0, 5);
     close(host);
+    guest_down(&g);
+}
+
+/* Without a wait for it to have gone. */
+static void give_frame(struct guest *g, unsigned number)
+{
+    unsigned i = number % GUEST_BUFS;
+    char *buf = guest_buf(g, 1, i);
+    const struct vh_sg sg = { guest_addr(g, 1, i), HEADER + FRAME };
+
+    memset(buf, 0, HEADER);
+    fill((struct frame *)(buf + HEADER), number,
+         (const uint8_t *)"\xff\xff\xff\xff\xff\xff");
+    guest_give(g, 1, &sg, 1, 0, i + 1);
+}
+
+static void test_a_stop_with_frames_in_flight_loses_none(void **state)
+{
+    struct guest g;
+    uint32_t len;
+    int host;
+
+    (void)state;
+    guest_up(&g, &with_tap, 2, F_VERSION_1);
+    host = host_end("lab0");
+    post_all(&g, 1);
+    guest_start(&g);
+    for (unsigned round = 0; round < 5; round++) {
+        for (unsigned k = 0; k < GUEST_BUFS; k++) {
+            give_frame(&g, round * GUEST_BUFS + k);
+        }
+        guest_stop(&g);
+        guest_start(&g);
+        for (unsigned k = 0; k < GUEST_BUFS; k++) {
+            assert_int_not_equal(guest_take(&g, 1, &len, 0), 0);
+            assert_int_equal(host_receive(host), round * GUEST_BUFS + k);
+        }
+    }
+    /* And let go of with some in flight. */
+    for (unsigned k = 0; k < GUEST_BUFS; k++) {
+        give_frame(&g, k);
+    }
+    guest_down(&g);
+    close(host);
+    guest_up(&g, &with_tap, 2, F_VERSION_1);
+    host = host_end("lab0");
+    post_all(&g, 1);
+    guest_start(&g);
+    exchange(&g, host, 200, 5);
+    close(host);
+    guest_down(&g);
+}
+
+static void test_a_tap_that_is_taken_away_ends_in_a_stop(void **state)
+{
+    struct vhost_kernel_options o = with_tap;
+    struct guest g;
+
+    (void)state;
+    o.tap = "lab4";
+    guest_up(&g, &o, 2, F_VERSION_1);
+    close(host_end("lab4"));
+    post_all(&g, 1);
+    guest_start(&g);
+    guest_send(&g, 0, 1);
+    assert_int_equal(system("/usr/sbin/ip link del lab4"), 0);
+    for (unsigned k = 0; k < 5; k++) {
+        give_frame(&g, k); /* nobody takes them */
+    }
+    assert_int_equal(vhost_dev_dispatch(&g.dev), 0);
+    guest_stop(&g);
+    guest_down(&g);
+    guest_up(&g, &o, 2, F_VERSION_1); /* another, of the same name */
+    close(host_end("lab4"));
+    guest_start(&g);
+    guest_send(&g, 0, 2);
+    guest_down(&g);
+}
+
+static void test_feature_bits_above_63_where_the_kernel_has_them(void **state)
+{
+    struct { /* as <linux/vhost_types.h> has it since Linux 6.18 */
+        uint64_t count, words[2];
+    } wide = { .count = 2 };
+    int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+    bool knows = ioctl(fd, VH_KERNEL_GET_FEATURES_ARRAY, &wide) == 0;
+    struct vhost_kernel_info info;
+    struct guest g;
+
+    (void)state;
+    assert_true(knows || errno == ENOTTY || errno == EPERM);
+    close(fd);
+    guest_up(&g, &with_tap, 2, F_VERSION_1);
+    vhost_kernel_get_info(g.kernel, &info);
+    assert_int_equal(info.wide_features, knows);
+    assert_int_equal(info.features[1], knows ? wide.words[1] : 0);
+    guest_start(&g); /* which acknowledges by the one or the other call */
+    guest_send(&g, 0, 1);
+    guest_down(&g);
+}
+
+static void test_rings_that_make_no_sense_are_refused(void **state)
+{
+    struct guest g;
+    uint64_t desc;
+
+    (void)state;
+    guest_up(&g, &with_tap, 2, F_VERSION_1);
+    desc = g.queues[1].desc;
+    g.queues[1].desc = GUEST_GPA + GUEST_SIZE - 0x100; /* over the end */
+    assert_int_equal(vhost_dev_start(&g.dev, &g.vdev, true), -ENOMEM);
+    g.queues[1].desc = desc + 4;
+    assert_int_equal(vhost_dev_start(&g.dev, &g.vdev, true), -EINVAL);
+    g.queues[1].desc = desc;
+    guest_start(&g);
+    guest_send(&g, 0, 1);
     guest_down(&g);
 }
 
@@ -685,6 +819,10 @@ int main(void)
         cmocka_unit_test(test_what_goes_wrong_is_told_in_words),
         cmocka_unit_test(test_the_kernel_serves_by_threads_of_ours_or_its_own),
         cmocka_unit_test(test_a_program_that_is_killed_leaves_all_to_the_next),
+        cmocka_unit_test(test_a_stop_with_frames_in_flight_loses_none),
+        cmocka_unit_test(test_a_tap_that_is_taken_away_ends_in_a_stop),
+        cmocka_unit_test(test_feature_bits_above_63_where_the_kernel_has_them),
+        cmocka_unit_test(test_rings_that_make_no_sense_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,9 +9,7 @@
 #include <linux/vhost_types.h>
 #include <linux/virtio_scsi.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -20,7 +18,8 @@
 #define REQUESTS 2u /* the first queue for them */
 #define QUEUES 5u
 #define BLOCK 512u
-#define DATA 3072u /* of one request; what it begins with comes before */
+#define DATA 3072u    /* of one request; what it begins with comes before */
+#define IN_FLIGHT 16u /* each of 3 pieces */
 #define FILE_BLOCKS (16u * 2048u)
 
 static const struct vhost_kernel_options options = {
@@ -90,6 +89,28 @@ static void wake(struct guest *g, unsigned lun)
         r = command(g, REQUESTS, lun, ready, sizeof(ready), false, NULL, 0);
     }
     assert_int_equal(r, 0);
+}
+
+/* Of the first queue for requests, and nobody waits for it. */
+static void give_write(struct guest *g, unsigned i, uint32_t block,
+                       const void *data)
+{
+    char *buf = guest_buf(g, REQUESTS, i);
+    uint64_t at = guest_addr(g, REQUESTS, i);
+    struct virtio_scsi_cmd_req *req = (void *)buf;
+    const struct vh_sg sg[] = { { at, sizeof(*req) },
+                                { at + 1024, DATA },
+                                { at + 128,
+                                  sizeof(struct virtio_scsi_cmd_resp) } };
+
+    memset(buf, 0, GUEST_BUF);
+    *req = (struct virtio_scsi_cmd_req){ .lun = { 1, 1, 0x40, 0 } };
+    req->cdb[0] = 0x2a;
+    req->cdb[4] = (uint8_t)(block >> 8);
+    req->cdb[5] = (uint8_t)block;
+    req->cdb[8] = DATA / BLOCK;
+    memcpy(buf + 1024, data, DATA);
+    guest_give(g, REQUESTS, sg, 2, 1, i + 1);
 }
 
 static void fill(uint8_t *data, unsigned seed)
@@ -289,25 +310,62 @@ static void test_a_target_that_is_not_there_or_not_free(void **state)
     guest_down(&g);
 }
 
+static void begin_to_write(struct guest *g, const void *arg)
+{
+    (void)arg;
+    guest_up(g, &options, QUEUES, F_VERSION_1);
+    guest_start(g);
+    wake(g, 0);
+}
+
+static void write_on(struct guest *g, unsigned round)
+{
+    write_and_read(g, 0, 6, round);
+}
+
 static void test_a_program_that_is_killed_leaves_the_target(void **state)
 {
-    int status;
     struct guest g;
-    pid_t pid = fork();
 
     (void)state;
-    if (pid == 0) {
-        guest_up(&g, &options, QUEUES, F_VERSION_1);
-        guest_start(&g);
-        wake(&g, 0);
-        raise(SIGKILL);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(WTERMSIG(status), SIGKILL);
-    guest_up(&g, &options, QUEUES, F_VERSION_1);
-    guest_start(&g);
-    wake(&g, 0);
+    guest_is_killed(begin_to_write, write_on, NULL);
+    begin_to_write(&g, NULL);
     write_and_read(&g, 0, 12, 10);
+    guest_down(&g);
+}
+
+/* What is under way at a stop is ended by it, or done at the next start. */
+static void test_a_stop_with_commands_in_flight_loses_none(void **state)
+{
+    uint8_t want[DATA], got[DATA];
+    struct guest g;
+    uint32_t len;
+
+    (void)state;
+    begin_to_write(&g, NULL);
+    for (unsigned round = 0; round < 5; round++) {
+        for (unsigned k = 0; k < IN_FLIGHT; k++) {
+            fill(want, round * 100 + k);
+            give_write(&g, k, 8 * k, want);
+        }
+        guest_stop(&g);
+        guest_start(&g);
+        for (unsigned k = 0; k < IN_FLIGHT; k++) {
+            assert_int_not_equal(guest_take(&g, REQUESTS, &len, 0), 0);
+        }
+        for (unsigned k = 0; k < IN_FLIGHT; k++) {
+            fill(want, round * 100 + k);
+            assert_int_equal(transfer(&g, REQUESTS + 1, 0, false, 8 * k, got),
+                             0);
+            assert_memory_equal(got, want, DATA);
+        }
+    }
+    for (unsigned k = 0; k < IN_FLIGHT; k++) {
+        give_write(&g, k, 8 * k, want); /* and let go of */
+    }
+    guest_down(&g);
+    begin_to_write(&g, NULL);
+    write_and_read(&g, 0, 6, 3);
     guest_down(&g);
 }
 
@@ -322,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_events_that_were_missed_are_counted_over),
         cmocka_unit_test(test_a_target_that_is_not_there_or_not_free),
         cmocka_unit_test(test_a_program_that_is_killed_leaves_the_target),
+        cmocka_unit_test(test_a_stop_with_commands_in_flight_loses_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,10 +9,8 @@
 #include <linux/virtio_vsock.h>
 #include <linux/vm_sockets.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -44,12 +42,13 @@ static void post(struct guest *g, unsigned i)
     guest_give(g, RX, &sg, 0, 1, i + 1);
 }
 
-static void say(struct stream *s, uint16_t op, const void *data, uint32_t len)
+/* Return: its cookie. */
+static uintptr_t give(struct stream *s, uint16_t op, const void *data,
+                      uint32_t len)
 {
     unsigned i = s->sent++ % GUEST_BUFS;
     struct virtio_vsock_hdr *h = guest_buf(s->g, TX, i);
     const struct vh_sg sg = { guest_addr(s->g, TX, i), HEADER + len };
-    uint32_t got;
 
     *h = (struct virtio_vsock_hdr){
         .src_cid = htole64(s->cid),
@@ -64,7 +63,15 @@ static void say(struct stream *s, uint16_t op, const void *data, uint32_t len)
     };
     memcpy(h + 1, data ? data : "", len);
     guest_give(s->g, TX, &sg, 1, 0, i + 1);
-    assert_int_equal(guest_take(s->g, TX, &got, 0), i + 1);
+    return i + 1;
+}
+
+static void say(struct stream *s, uint16_t op, const void *data, uint32_t len)
+{
+    uintptr_t i = give(s, op, data, len);
+    uint32_t got;
+
+    assert_int_equal(guest_take(s->g, TX, &got, 0), i);
 }
 
 /* The next packet, copied; its operation. */
@@ -321,21 +328,31 @@ static void test_what_goes_wrong_is_told_in_words(void **state)
     guest_down(&g);
 }
 
+static struct stream killed;
+static int killed_host;
+
+static void begin_to_stream(struct guest *g, const void *listener)
+{
+    guest_up_and_running(g, F_VERSION_1);
+    killed = (struct stream){ .g = g, .cid = CID, .port = 1001 };
+    killed_host = connect_to(&killed, *(const int *)listener, 5004);
+}
+
+static void stream_on(struct guest *g, unsigned round)
+{
+    (void)g;
+    exchange(&killed, killed_host, 16 << 10, round);
+}
+
 static void test_a_program_that_is_killed_gives_its_cid_back(void **state)
 {
     struct stream s = { .cid = CID, .port = 1000 };
     int listener = listen_at(5004);
-    int status, host;
     struct guest g;
-    pid_t pid = fork();
+    int host;
 
     (void)state;
-    if (pid == 0) {
-        guest_up_and_running(&g, F_VERSION_1);
-        raise(SIGKILL);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(WTERMSIG(status), SIGKILL);
+    guest_is_killed(begin_to_stream, stream_on, &listener);
     guest_up_and_running(&g, F_VERSION_1);
     s.g = &g;
     host = connect_to(&s, listener, 5004);
@@ -343,6 +360,40 @@ static void test_a_program_that_is_killed_gives_its_cid_back(void **state)
     close(host);
     close(listener);
     guest_down(&g);
+}
+
+static void test_a_stop_with_packets_in_flight_loses_none(void **state)
+{
+    struct stream s = { .cid = CID, .port = 1000 };
+    int listener = listen_at(5005);
+    char want[1024], got[1024];
+    struct guest g;
+    uint32_t len;
+    int host;
+
+    (void)state;
+    guest_up_and_running(&g, F_VERSION_1);
+    s.g = &g;
+    host = connect_to(&s, listener, 5005);
+    for (unsigned round = 0; round < 5; round++) {
+        for (unsigned k = 0; k < GUEST_BUFS; k++) {
+            fill(want, sizeof(want), round * 100 + k);
+            give(&s, VIRTIO_VSOCK_OP_RW, want, sizeof(want));
+        }
+        guest_stop(&g);
+        guest_start(&g);
+        for (unsigned k = 0; k < GUEST_BUFS; k++) {
+            assert_int_not_equal(guest_take(&g, TX, &len, 0), 0);
+            fill(want, sizeof(want), round * 100 + k);
+            assert_int_equal(recv(host, got, sizeof(got), MSG_WAITALL),
+                             sizeof(got));
+            assert_memory_equal(got, want, sizeof(got));
+        }
+    }
+    give(&s, VIRTIO_VSOCK_OP_RW, want, sizeof(want)); /* and let go of */
+    guest_down(&g);
+    close(host);
+    close(listener);
 }
 
 int main(void)
@@ -355,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_what_it_writes_is_logged),
         cmocka_unit_test(test_what_goes_wrong_is_told_in_words),
         cmocka_unit_test(test_a_program_that_is_killed_gives_its_cid_back),
+        cmocka_unit_test(test_a_stop_with_packets_in_flight_loses_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
