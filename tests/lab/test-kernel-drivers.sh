@@ -41,4 +41,9 @@ lists() { vhost probe | tee /dev/stderr | grep -qE "^ *$1 +$2"; }
 check "vhost probe alone lists the node" lists /dev/vhost-net 'yes, .*kernel:net'
 check "and the vDPA devices" lists /dev/vhost-vdpa-1 'yes, .*vdpa:/dev/vhost-vdpa-1$'
 check "and the limits" lists max_mem_regions 64
+
+rmmod vhost_net
+check "a module that is missing is told" lists /dev/vhost-net 'no: modprobe vhost_net'
+check "and by what needs it" bash -c '
+    vhost probe kernel:net 2>&1 | tee /dev/stderr | grep -q "modprobe vhost_net"'
 finish
