@@ -18,8 +18,10 @@
 
 #include "ring-rig.h"
 #include "util/atomic.h"
+#include "util/clock.h"
 
 #define DUEL_SIZE 16
+#define DUEL_ROUNDS 256 /* between two looks at the clock */
 
 /* Stores that have to wait: so many, each to a page that was left long ago. */
 #define DUEL_CLOG 16
@@ -117,9 +119,10 @@ static inline void *duel_sleeper(void *arg)
     }
 }
 
-/* Return: in which round the sleeper was missed, or 0. */
+/* Return: in which round the sleeper was missed; 0: in none of as many, or of
+ * those that there was time for. */
 static inline uint32_t duel_run(const struct duel *kind, uint64_t features,
-                                uint32_t n_rounds)
+                                uint32_t n_rounds, int64_t deadline)
 {
     struct duel duel = *kind;
     uint64_t random = 7654321;
@@ -136,6 +139,9 @@ static inline uint32_t duel_run(const struct duel *kind, uint64_t features,
     for (uint32_t i = 1; i <= n_rounds && !missed; i++) {
         bool called;
 
+        if (i % DUEL_ROUNDS == 0 && vh_deadline_passed(deadline)) {
+            break;
+        }
         duel.load(&duel.rig);
         vh_store_release(&duel.go, i);
         if (i % 2 == 0) {

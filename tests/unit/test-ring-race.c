@@ -256,11 +256,14 @@ static void test_spinners_see_whole_buffers(void **state)
 /* test-ring-barrier-*.c show what these find. */
 static void duel_layouts(const struct duel *kind)
 {
+    const int64_t never = vh_deadline_in(-1);
+
     for (size_t i = 0; i < RIG_LAYOUTS; i++) {
         uint64_t event = BIT(VH_RING_F_EVENT_IDX);
 
-        assert_int_equal(duel_run(kind, rig_layouts[i], N_DUELS), 0);
-        assert_int_equal(duel_run(kind, rig_layouts[i] | event, N_DUELS), 0);
+        assert_int_equal(duel_run(kind, rig_layouts[i], N_DUELS, never), 0);
+        assert_int_equal(duel_run(kind, rig_layouts[i] | event, N_DUELS, never),
+                         0);
     }
 }
 
