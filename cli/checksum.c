@@ -9,6 +9,7 @@
  */
 #include "checksum.h"
 
+#include <endian.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -121,7 +122,7 @@ bool checksum_leave_to_host(struct virtio_net_hdr_v1 *header, void *frame,
     bytes[u.at + offset] = (uint8_t)(sum >> 8);
     bytes[u.at + offset + 1] = (uint8_t)sum;
     header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-    header->csum_start = (uint16_t)u.at;
-    header->csum_offset = offset;
+    header->csum_start = htole16((uint16_t)u.at);
+    header->csum_offset = htole16(offset);
     return true;
 }
