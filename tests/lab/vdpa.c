@@ -395,6 +395,29 @@ static void test_doorbells_of_a_pci_disk_are_pages(void **state)
     guest_down(&l.g);
 }
 
+static void test_so_are_those_of_a_pci_network_device(void **state)
+{
+    struct vhost_vdpa_options options = at("/dev/vhost-vdpa-2", false);
+    struct guest g;
+    uint32_t len;
+
+    (void)state;
+    guest_up_vdpa(&g, &options, 2, F_VERSION_1);
+    guest_start(&g);
+    assert_non_null(g.doorbells[0]);
+    assert_non_null(g.doorbells[1]);
+    g.rings_doorbells = true;
+    for (unsigned k = 0; k < 100; k++) {
+        unsigned i = k % GUEST_BUFS;
+        struct vh_sg sg = { guest_addr(&g, 1, i), 76 };
+
+        memset(guest_buf(&g, 1, i), 0, 76);
+        guest_give(&g, 1, &sg, 1, 0, i + 1);
+        assert_int_equal(guest_take(&g, 1, &len, 0), i + 1);
+    }
+    guest_down(&g);
+}
+
 static void test_the_simulator_has_no_such_pages(void **state)
 {
     struct vhost_vdpa_options options = at("/dev/vhost-vdpa-1", false);
@@ -497,6 +520,38 @@ test_a_group_in_another_address_space_reaches_what_is_there(void **state)
     guest_down(&g);
 }
 
+/* Its control queue is a shadow, alone there, and the others go over and back:
+ * what was set is set again, which the simulator acknowledges. */
+static void test_a_network_device_goes_over_with_its_control_queue(void **state)
+{
+    struct vhost_vdpa_options options = at("/dev/vhost-vdpa-0", false);
+    struct vhost_error *err = NULL;
+    struct guest g;
+
+    (void)state;
+    guest_up_vdpa(&g, &options, 3, F_NET);
+    guest_start(&g);
+    assert_int_equal(set_mac(&g, 0, 0), VIRTIO_NET_OK);
+    assert_int_equal(vhost_log_start(g.map, &err), -ENOTSUP);
+    assert_non_null(strstr(vhost_error_message(err), "control queue"));
+    vhost_error_free(err);
+    guest_down(&g);
+
+    options.shadow_control_queue = true;
+    guest_up_vdpa(&g, &options, 3, F_NET);
+    guest_start(&g);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(set_mac(&g, i, 0), VIRTIO_NET_OK);
+        frame_comes_back(&g, i);
+        assert_int_equal(i % 2 ? vhost_log_stop(g.map, NULL)
+                               : vhost_log_start(g.map, NULL),
+                         0);
+    }
+    assert_int_equal(set_mac(&g, 10, 0), VIRTIO_NET_OK);
+    frame_comes_back(&g, 10);
+    guest_down(&g);
+}
+
 /* What is refused */
 
 static void test_what_can_not_be_is_refused_in_words(void **state)
@@ -548,9 +603,12 @@ int main(void)
         cmocka_unit_test(test_a_pci_disk_has_shadows_all_the_time),
         cmocka_unit_test(test_a_suspended_disk_goes_on_where_it_stood),
         cmocka_unit_test(test_doorbells_of_a_pci_disk_are_pages),
+        cmocka_unit_test(test_so_are_those_of_a_pci_network_device),
         cmocka_unit_test(test_the_simulator_has_no_such_pages),
         cmocka_unit_test(
             test_a_group_in_another_address_space_reaches_what_is_there),
+        cmocka_unit_test(
+            test_a_network_device_goes_over_with_its_control_queue),
         cmocka_unit_test(test_what_can_not_be_is_refused_in_words),
     };
 
