@@ -389,6 +389,7 @@ static bool setup(struct pump *p)
 bool bridge_run(const struct bridge *b, struct bridge_counts *counts)
 {
     struct pump p = { .b = b, .counts = counts };
+    struct vhost_net_info info;
     bool ok = setup(&p);
 
     while (ok && !system_interrupted()) {
@@ -397,6 +398,8 @@ bool bridge_run(const struct bridge *b, struct bridge_counts *counts)
             tell(&p);
         }
     }
+    vhost_net_get_info(b->net, &info);
+    counts->lost = info.frames_lost;
     /* The memory itself goes with the device, which may still use it. */
     free(p.rx_free);
     free(p.tx_free);

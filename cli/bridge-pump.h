@@ -23,7 +23,13 @@ struct bridge_way {
     uint64_t dropped;
 };
 
+/**
+ * struct bridge_counts - what went through
+ * @lost: frames to the device, of those that moved, that a back end had not
+ *     sent when it went
+ */
 struct bridge_counts {
+    uint64_t lost;
     struct bridge_way to_device;
     struct bridge_way to_tap;
 };

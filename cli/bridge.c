@@ -54,7 +54,7 @@ static const struct argp_option options[] = {
 
 static const struct argp_child children[] = {
     { .argp = &rings_argp },
-    { .argp = &client_argp },
+    { .argp = &reconnect_argp },
     { 0 },
 };
 
@@ -127,6 +127,7 @@ static struct vhost_net_device *open_net(const struct options *o,
         .buffer_size = buffer_size,
         .offloads = o->offloads ? OFFLOADS : 0,
         .deadline_ms = o->client.deadline_ms,
+        .reconnect_ms = o->client.reconnect_ms,
         .pool_size = bridge_memory(o->rings.queue_size, buffer_size),
     };
     struct vhost_error *err = NULL;
@@ -181,6 +182,7 @@ static void print_json(const struct options *o,
     out_json_bool(j, "offloads", (info->features & OFFLOADS) != 0);
     json_way(j, "to_device", &c->to_device);
     json_way(j, "to_tap", &c->to_tap);
+    out_json_uint(j, "lost", c->lost);
     out_json(j);
 }
 
@@ -220,6 +222,10 @@ static bool join(const struct options *o, struct bridge *b)
     } else {
         print_way("to the device", &counts.to_device);
         print_way("to the tap", &counts.to_tap);
+        if (counts.lost > 0) {
+            out_row("lost", "%" PRIu64 " frames with back ends that went",
+                    counts.lost);
+        }
     }
     return ok;
 }

@@ -129,6 +129,17 @@ vhost_net_header(const struct vhost_net_packet *packet)
  * @lost: the back end is gone, @reason in words; called by
  *     vhost_net_dispatch(); or NULL
  * @opaque: for the callbacks
+ * @reconnect_ms: how long to look for a back end that is gone, milliseconds;
+ *     0: not at all; VHOST_RECONNECT_ALWAYS: until the device is closed.
+ *     Meanwhile nothing fails.  Frames that the old back end had not sent are
+ *     lost: their buffers come back as if they had been, and
+ *     info.frames_lost tells how many.  Buffers to receive into are given to
+ *     the new one.  It is looked for by vhost_net_dispatch(), and, in the
+ *     thread that opened the device or that called that last, by waiting and
+ *     polling.  A control queue is not used then, and all pairs are in use
+ *     again afterwards
+ * @resumed: after @lost: it is back, and all goes on; called as @lost is, and
+ *     by the calls of queues in the thread above; or NULL
  */
 struct vhost_net_options {
     size_t size;
@@ -147,6 +158,8 @@ struct vhost_net_options {
     void (*lost)(struct vhost_net_device *net, const char *reason,
                  void *opaque);
     void *opaque;
+    unsigned reconnect_ms;
+    void (*resumed)(struct vhost_net_device *net, void *opaque);
 };
 
 /**
@@ -166,6 +179,8 @@ struct vhost_net_options {
  * @mergeable: a frame may lie in several buffers
  * @control: there is a control queue
  * @features: as negotiated, bits of virtio 1.3
+ * @frames_lost: that were being sent when their back end went, and were given
+ *     up; see reconnect_ms of struct vhost_net_options
  */
 struct vhost_net_info {
     uint8_t mac[6];
@@ -182,7 +197,8 @@ struct vhost_net_info {
     unsigned layout;
     uint32_t buffer_size;
     uint64_t features;
-    uint64_t reserved[8];
+    uint64_t frames_lost;
+    uint64_t reserved[7];
 };
 
 /** vhost_net_open() - connect, negotiate, start

@@ -23,4 +23,11 @@ bool vh_again_is_ours(const struct vh_device *device);
  */
 void vh_again_help(struct vh_virtq *vq, int ms);
 
+/** vh_again_will_do() - what failed, failed because the back end is gone,
+ * and another is looked for, which will be asked */
+static inline bool vh_again_will_do(const struct vh_device *device)
+{
+    return device->returns && device->dev.state == VHOST_DEV_LOST;
+}
+
 #endif

@@ -7,6 +7,7 @@
  * the queues are shaped after them.  Of a configuration that changes later,
  * only the capacity is taken up.
  */
+#include "driver/again.h"
 #include "driver/blk.h"
 
 #include <errno.h>
@@ -324,6 +325,10 @@ int vhost_blk_dispatch(struct vhost_blk *disk, struct vhost_error **errp)
     }
     disk->device.config_changed = false;
     r = read_limits(disk, &now, errp);
+    if (r < 0 && vh_again_will_do(&disk->device)) {
+        vh_error_clear(errp);
+        return 0;
+    }
     if (r < 0) {
         return r;
     }

@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "driver/again.h"
+
 #define NAP_NS 100000 /* rings are put in order in less than that */
 
 static int membarrier(int command)
@@ -26,6 +28,10 @@ void vh_hold_wait(struct vh_virtq *vq)
     do {
         vh_store_release(&vq->inside, 0);
         while (vh_load_acquire(&vq->held)) {
+            if (vh_again_is_ours(vq->device)) {
+                /* Nobody else lets it in: another was inside when it looked. */
+                vhost_dev_dispatch(&vq->device->dev);
+            }
             nanosleep(&nap, NULL);
         }
         VH_WRITE_ONCE(vq->inside, 1);

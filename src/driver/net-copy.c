@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/hold.h"
 #include "driver/net.h"
 #include "util/clock.h"
 
@@ -195,8 +196,8 @@ static int wait_for_frame(struct vhost_net_rx *rx, int timeout_ms)
     }
 }
 
-ssize_t vhost_net_read(struct vhost_net_rx *rx, void *frame, size_t size,
-                       int timeout_ms)
+static ssize_t read_frame(struct vhost_net_rx *rx, void *frame, size_t size,
+                          int timeout_ms)
 {
     ssize_t r = 0;
 
@@ -215,7 +216,8 @@ ssize_t vhost_net_read(struct vhost_net_rx *rx, void *frame, size_t size,
     if (r > 0) {
         r = (ssize_t)copy_out(rx->inbox, frame, size);
     }
-    if (rx->inbox && rx->inbox->at < rx->inbox->n) {
+    if (rx->inbox &&
+        (rx->inbox->at < rx->inbox->n || rx->kept_at < rx->n_kept)) {
         vh_virtq_raise(rx->vq);
         return r;
     }
@@ -223,6 +225,17 @@ ssize_t vhost_net_read(struct vhost_net_rx *rx, void *frame, size_t size,
         give_back(rx); /* a failure breaks the queue: the next call tells */
     }
     vh_virtq_arm(rx->vq);
+    return r;
+}
+
+ssize_t vhost_net_read(struct vhost_net_rx *rx, void *frame, size_t size,
+                       int timeout_ms)
+{
+    ssize_t r;
+
+    vh_hold_enter(rx->vq);
+    r = read_frame(rx, frame, size, timeout_ms);
+    vh_hold_leave(rx->vq, 0);
     return r;
 }
 
@@ -304,8 +317,8 @@ static int try_to_send(struct vhost_net_tx *tx, const char *frame, size_t len)
     return n == -E2BIG ? -EMSGSIZE : n;
 }
 
-int vhost_net_write(struct vhost_net_tx *tx, const void *frame, size_t len,
-                    int timeout_ms)
+static int write_frame(struct vhost_net_tx *tx, const void *frame, size_t len,
+                       int timeout_ms)
 {
     int64_t deadline = 0; /* not known yet: most calls need no clock */
     int r = tx->vq->failed;
@@ -334,4 +347,11 @@ int vhost_net_write(struct vhost_net_tx *tx, const void *frame, size_t len,
     }
     vh_virtq_arm(tx->vq);
     return r > 0 ? 0 : r;
+}
+
+int vhost_net_write(struct vhost_net_tx *tx, const void *frame, size_t len,
+                    int timeout_ms)
+{
+    vh_hold_enter(tx->vq);
+    return vh_hold_leave(tx->vq, write_frame(tx, frame, len, timeout_ms));
 }

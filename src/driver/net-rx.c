@@ -18,7 +18,8 @@
 #include <string.h>
 #include <linux/virtio_net.h>
 
-#include "driver/net.h"
+#include "driver/hold.h"
+#include "driver/net-again.h"
 #include "util/clock.h"
 
 /* Translates as many as fit in one burst.  Return: how many. */
@@ -42,6 +43,26 @@ static unsigned find(struct vhost_net_rx *rx, struct vh_ring_buf *bufs,
     return i;
 }
 
+int vh_net_rx_put_spare(struct vhost_net_rx *rx)
+{
+    unsigned done = 0;
+    int put = VH_NET_BURST;
+
+    while (done < rx->n_spare && put == VH_NET_BURST) {
+        struct vh_ring_buf bufs[VH_NET_BURST];
+        unsigned found = find(rx, bufs, rx->spare + done, rx->n_spare - done);
+
+        put = vh_ring_put(rx->vq->ring, bufs, found, true);
+        if (put < 0) {
+            return vh_virtq_fail(rx->vq, put, "the ring is broken");
+        }
+        done += (unsigned)put;
+    }
+    rx->n_spare -= done;
+    memmove(rx->spare, rx->spare + done, rx->n_spare * sizeof(rx->spare[0]));
+    return 0;
+}
+
 int vh_net_rx_put(struct vhost_net_rx *rx, void *const *buffers, unsigned n)
 {
     struct vh_ring_buf bufs[VH_NET_BURST];
@@ -53,6 +74,9 @@ int vh_net_rx_put(struct vhost_net_rx *rx, void *const *buffers, unsigned n)
         return rx->vq->failed;
     }
     n = n < INT_MAX ? n : INT_MAX;
+    if (rx->n_spare > 0 && (vh_net_rx_put_spare(rx) < 0 || rx->n_spare > 0)) {
+        return vh_virtq_submit(rx->vq);
+    }
     while (done < n) {
         unsigned found = find(rx, bufs, buffers + done, n - done);
         int put = vh_ring_put(rx->vq->ring, bufs, found, true);
@@ -79,7 +103,8 @@ int vhost_net_post(struct vhost_net_rx *rx, void *const *buffers, unsigned n)
         return -EBUSY;
     }
     rx->form = VH_NET_IN_PLACE;
-    return vh_net_rx_put(rx, buffers, n);
+    vh_hold_enter(rx->vq);
+    return vh_hold_leave(rx->vq, vh_net_rx_put(rx, buffers, n));
 }
 
 /* The first buffer of a frame.  Return: NULL, or what is wrong with it. */
@@ -106,10 +131,9 @@ static const char *begin_frame(struct vhost_net_rx *rx,
     return NULL;
 }
 
-/* From what the ring gave to packets.  Return: NULL, or what is wrong. */
-static const char *convert(struct vhost_net_rx *rx,
-                           const struct vh_ring_used *used, unsigned n,
-                           struct vhost_net_packet *packets)
+const char *vh_net_rx_convert(struct vhost_net_rx *rx,
+                              const struct vh_ring_used *used, unsigned n,
+                              struct vhost_net_packet *packets)
 {
     bool reads_header = rx->reads_header;
 
@@ -157,7 +181,7 @@ static int take(struct vhost_net_rx *rx, struct vhost_net_packet *packets,
         if (got <= 0) {
             break;
         }
-        wrong = convert(rx, used, (unsigned)got, packets + n);
+        wrong = vh_net_rx_convert(rx, used, (unsigned)got, packets + n);
         if (wrong) {
             return vh_virtq_fail(rx->vq, -EPROTO, wrong);
         }
@@ -190,6 +214,9 @@ int vh_net_rx_take(struct vhost_net_rx *rx, struct vhost_net_packet *packets,
     int n;
 
     max = max < INT_MAX ? max : INT_MAX;
+    if (rx->kept_at < rx->n_kept) {
+        return max > 0 ? vh_net_rx_take_kept(rx, packets, max) : 0;
+    }
     if (held > 0) {
         if (held >= max) {
             return -E2BIG;
@@ -212,8 +239,8 @@ int vh_net_rx_take(struct vhost_net_rx *rx, struct vhost_net_packet *packets,
     return n;
 }
 
-int vhost_net_receive(struct vhost_net_rx *rx, struct vhost_net_packet *packets,
-                      unsigned max)
+static int look(struct vhost_net_rx *rx, struct vhost_net_packet *packets,
+                unsigned max)
 {
     int n;
 
@@ -222,15 +249,25 @@ int vhost_net_receive(struct vhost_net_rx *rx, struct vhost_net_packet *packets,
     }
     vh_virtq_drain(rx->vq);
     n = vh_net_rx_take(rx, packets, max);
-    vh_virtq_arm(rx->vq);
+    if (rx->kept_at < rx->n_kept) {
+        vh_virtq_raise(rx->vq); /* no call comes for what is kept */
+    } else {
+        vh_virtq_arm(rx->vq);
+    }
     return n;
 }
 
-int vhost_net_receive_wait(struct vhost_net_rx *rx,
-                           struct vhost_net_packet *packets, unsigned max,
-                           int timeout_ms)
+int vhost_net_receive(struct vhost_net_rx *rx, struct vhost_net_packet *packets,
+                      unsigned max)
 {
-    int n = vhost_net_receive(rx, packets, max);
+    vh_hold_enter(rx->vq);
+    return vh_hold_leave(rx->vq, look(rx, packets, max));
+}
+
+static int wait(struct vhost_net_rx *rx, struct vhost_net_packet *packets,
+                unsigned max, int timeout_ms)
+{
+    int n = look(rx, packets, max);
     int64_t deadline;
 
     if (n != 0 || max == 0) {
@@ -240,7 +277,7 @@ int vhost_net_receive_wait(struct vhost_net_rx *rx,
     while (n == 0 && !vh_deadline_passed(deadline)) {
         int r = vh_virtq_wait(rx->vq, deadline);
 
-        n = vhost_net_receive(rx, packets, max);
+        n = look(rx, packets, max);
         if (r < 0) {
             break;
         }
@@ -248,9 +285,18 @@ int vhost_net_receive_wait(struct vhost_net_rx *rx,
     return n;
 }
 
+int vhost_net_receive_wait(struct vhost_net_rx *rx,
+                           struct vhost_net_packet *packets, unsigned max,
+                           int timeout_ms)
+{
+    vh_hold_enter(rx->vq);
+    return vh_hold_leave(rx->vq, wait(rx, packets, max, timeout_ms));
+}
+
 int vhost_net_rx_fd(struct vhost_net_rx *rx)
 {
-    return vh_virtq_watch(rx->vq);
+    vh_hold_enter(rx->vq);
+    return vh_hold_leave(rx->vq, vh_virtq_watch(rx->vq));
 }
 
 const char *vhost_net_rx_error(const struct vhost_net_rx *rx)

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <linux/virtio_net.h>
 
+#include "driver/hold.h"
 #include "driver/net.h"
 #include "util/clock.h"
 
@@ -101,7 +102,10 @@ static int make_frames(struct vhost_net_tx *tx)
     if (tx->frames) {
         return 0;
     }
-    tx->frames = calloc(n, sizeof(*tx->frames));
+    if (!tx->back) {
+        tx->back = calloc(VH_NET_BURST, sizeof(*tx->back));
+    }
+    tx->frames = tx->back ? calloc(n, sizeof(*tx->frames)) : NULL;
     if (!tx->frames) {
         return -ENOMEM;
     }
@@ -182,6 +186,9 @@ int vh_net_tx_put(struct vhost_net_tx *tx,
     int why = tx->vq->failed;
 
     n = n < INT_MAX ? n : INT_MAX;
+    if (tx->n_back - tx->back_at > VH_NET_BURST) {
+        return why; /* first these, of a back end that went */
+    }
     vh_pool_begin(tx->net->device.pool, &tx->hit);
     while (done < n && why == 0) {
         done += packets[done].more
@@ -203,7 +210,8 @@ int vhost_net_send(struct vhost_net_tx *tx,
         return -EBUSY;
     }
     tx->form = VH_NET_IN_PLACE;
-    return vh_net_tx_put(tx, packets, n);
+    vh_hold_enter(tx->vq);
+    return vh_hold_leave(tx->vq, vh_net_tx_put(tx, packets, n));
 }
 
 static bool is_frame(const struct vhost_net_tx *tx, const void *cookie)
@@ -330,8 +338,8 @@ int vh_net_tx_take(struct vhost_net_tx *tx, void **buffers, unsigned max)
     unsigned n;
 
     max = max < INT_MAX ? max : INT_MAX;
-    n = tx->frames ? take_mixed(tx, buffers, max)
-                   : take_single(tx, buffers, max);
+    n = tx->frames || tx->back_at < tx->n_back ? take_mixed(tx, buffers, max)
+                                               : take_single(tx, buffers, max);
     if (n == 0) {
         vh_virtq_idle(tx->vq);
         return tx->vq->failed;
@@ -341,7 +349,7 @@ int vh_net_tx_take(struct vhost_net_tx *tx, void **buffers, unsigned max)
     return (int)n;
 }
 
-int vhost_net_sent(struct vhost_net_tx *tx, void **buffers, unsigned max)
+static int look(struct vhost_net_tx *tx, void **buffers, unsigned max)
 {
     int n;
 
@@ -358,10 +366,16 @@ int vhost_net_sent(struct vhost_net_tx *tx, void **buffers, unsigned max)
     return n;
 }
 
-int vhost_net_sent_wait(struct vhost_net_tx *tx, void **buffers, unsigned max,
-                        int timeout_ms)
+int vhost_net_sent(struct vhost_net_tx *tx, void **buffers, unsigned max)
 {
-    int n = vhost_net_sent(tx, buffers, max);
+    vh_hold_enter(tx->vq);
+    return vh_hold_leave(tx->vq, look(tx, buffers, max));
+}
+
+static int wait(struct vhost_net_tx *tx, void **buffers, unsigned max,
+                int timeout_ms)
+{
+    int n = look(tx, buffers, max);
     int64_t deadline;
 
     if (n != 0 || max == 0) {
@@ -371,7 +385,7 @@ int vhost_net_sent_wait(struct vhost_net_tx *tx, void **buffers, unsigned max,
     while (n == 0 && tx->n_inflight > 0 && !vh_deadline_passed(deadline)) {
         int r = vh_virtq_wait(tx->vq, deadline);
 
-        n = vhost_net_sent(tx, buffers, max);
+        n = look(tx, buffers, max);
         if (r < 0) {
             break;
         }
@@ -379,9 +393,17 @@ int vhost_net_sent_wait(struct vhost_net_tx *tx, void **buffers, unsigned max,
     return n;
 }
 
+int vhost_net_sent_wait(struct vhost_net_tx *tx, void **buffers, unsigned max,
+                        int timeout_ms)
+{
+    vh_hold_enter(tx->vq);
+    return vh_hold_leave(tx->vq, wait(tx, buffers, max, timeout_ms));
+}
+
 int vhost_net_tx_fd(struct vhost_net_tx *tx)
 {
-    return vh_virtq_watch(tx->vq);
+    vh_hold_enter(tx->vq);
+    return vh_hold_leave(tx->vq, vh_virtq_watch(tx->vq));
 }
 
 const char *vhost_net_tx_error(const struct vhost_net_tx *tx)

@@ -14,7 +14,9 @@
 #include <string.h>
 #include <linux/virtio_net.h>
 
+#include "driver/again.h"
 #include "driver/layout.h"
+#include "driver/net-again.h"
 #include "driver/options.h"
 #include "ring/layout.h"
 #include "util/error.h"
@@ -104,6 +106,15 @@ static void on_lost(struct vh_device *device, const char *reason)
 
     if (net->options.lost) {
         net->options.lost(net, reason, net->options.opaque);
+    }
+}
+
+static void on_resumed(struct vh_device *device)
+{
+    struct vhost_net_device *net = from_device(device);
+
+    if (net->options.resumed) {
+        net->options.resumed(net, net->options.opaque);
     }
 }
 
@@ -199,10 +210,14 @@ static int open_queues(struct vhost_net_device *net)
     if (!net->rx || !net->tx) {
         return -ENOMEM;
     }
+    if (net->options.reconnect_ms != 0 && vh_net_again_init(net) < 0) {
+        return -ENOMEM;
+    }
     for (unsigned i = 0; i < n; i++) {
         init_rx(net, i);
         net->tx[i].vq = &net->device.queues[2 * i + 1];
         net->tx[i].net = net;
+        net->tx[i].device = net;
     }
     for (unsigned i = 0; i < n && net->rx[i].mergeable; i++) {
         net->rx[i].held =
@@ -250,6 +265,9 @@ static int take_up(struct vhost_net_device *net, struct vh_link link,
         .pool_size = options->pool_size,
         .huge_pages = options->huge_pages,
         .lost = on_lost,
+        .reconnect_ms = options->reconnect_ms,
+        .renew = vh_net_renew,
+        .resumed = on_resumed,
     };
     int r = vh_device_open(&net->device, link, &spec, errp);
 
@@ -289,7 +307,7 @@ static bool wants_control(const struct vhost_net_device *net)
     unsigned pairs = net->options.pairs;
 
     return device->offered & F(VIRTIO_NET_F_CTRL_VQ) &&
-           vh_device_has_config(device) &&
+           net->options.reconnect_ms == 0 && vh_device_has_config(device) &&
            (pairs == 1 || net->info.max_pairs == pairs);
 }
 
@@ -389,6 +407,9 @@ void vhost_net_close(struct vhost_net_device *net)
         vh_net_tx_forget(&net->tx[i]);
         free(net->tx[i].frames);
     }
+    if (net->rx && net->tx) {
+        vh_net_again_free(net);
+    }
     vh_device_close(&net->device, false);
     free(net->rx);
     free(net->tx);
@@ -399,6 +420,7 @@ void vhost_net_get_info(const struct vhost_net_device *net,
                         struct vhost_net_info *info)
 {
     *info = net->info;
+    info->frames_lost = __atomic_load_n(&net->n_lost, __ATOMIC_RELAXED);
 }
 
 struct vhost_net_rx *vhost_net_get_rx(struct vhost_net_device *net,
@@ -451,6 +473,7 @@ int vhost_net_reset_rx(struct vhost_net_device *net, struct vhost_net_rx *rx,
     if (r == 0) {
         rx->frame_left = 0;
         rx->n_held = 0;
+        vh_net_rx_forget_kept(rx);
         vh_net_rx_forget(rx);
     }
     return r;
@@ -489,6 +512,10 @@ int vhost_net_dispatch(struct vhost_net_device *net, struct vhost_error **errp)
     }
     net->device.config_changed = false;
     r = vh_net_read_config(net, errp);
+    if (r < 0 && vh_again_will_do(&net->device)) {
+        vh_error_clear(errp);
+        return 0;
+    }
     if (r == 0 && net->options.config_changed) {
         net->options.config_changed(net, net->options.opaque);
     }

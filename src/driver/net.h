@@ -8,6 +8,7 @@
  *   net-tx.c       sending in bursts
  *   net-copy.c     the simple form, which copies
  *   net-control.c  the control queue, and what is asked through it
+ *   net-again.c    queues that another back end takes over
  *
  * Queues of the device: 2i receives and 2i + 1 sends on pair i; the control
  * queue, if there is one, comes after them all (virtio 1.3, 5.1.2).
@@ -39,7 +40,12 @@ struct vhost_net_rx {
     unsigned frame_left;           /* packets of a frame that has begun */
     unsigned n_held;               /* packets of one that is not whole yet */
     struct vhost_net_packet *held; /* queue_size of them; if mergeable */
-    struct inbox *inbox;           /* of the copying form */
+    struct vhost_net_packet *kept; /* of a back end that went: queue_size */
+    unsigned kept_at;              /* the next of them */
+    unsigned n_kept;
+    void **spare; /* buffers that wait for room, up to twice queue_size */
+    unsigned n_spare;
+    struct inbox *inbox; /* of the copying form */
 } __attribute__((aligned(64)));
 
 /* A frame of several packets: its buffers, until it has been sent. */
@@ -53,14 +59,16 @@ struct vh_net_frame {
 struct vhost_net_tx {
     struct vh_virtq *vq;
     const struct vhost_net_device *net;
+    struct vhost_net_device *device; /* the same, for what it counts */
     enum vh_net_form form;
     struct vh_pool_hit hit;
     unsigned n_inflight;          /* packets; in ring or returning */
     struct vh_net_frame *frames;  /* queue_size of them, made at first use */
     struct vh_net_frame *free;    /* of those */
     struct vh_net_frame *partial; /* sent, and not all of it returned */
-    void *back[VH_NET_BURST];     /* sent, and not returned; if frames */
-    unsigned back_at;             /* the next of them */
+    void **back;      /* sent, and not returned; a burst, and queue_size if the
+                         back end may return */
+    unsigned back_at; /* the next of them */
     unsigned n_back;
     void *copies; /* buffers of the copying form */
     void **free_copies;
@@ -73,6 +81,7 @@ struct vhost_net_device {
     struct vhost_net_info info;
     struct vhost_net_rx *rx;
     struct vhost_net_tx *tx;
+    uint64_t n_lost;          /* frames, in back ends that went; atomic */
     struct vh_virtq *control; /* NULL: there is none */
     uint8_t *command;         /* its buffer, which the back end sees */
     uint64_t command_gpa;

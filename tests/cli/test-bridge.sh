@@ -210,12 +210,13 @@ check "bridge --json has the documented keys" python '
 import json, sys
 d = json.load(open(sys.argv[1]))
 want = {"uri", "tap", "queue_size", "layout", "mergeable", "offloads",
-        "to_device", "to_tap"}
+        "to_device", "to_tap", "lost"}
 assert set(d) == want, set(d) ^ want
 for way in d["to_device"], d["to_tap"]:
     assert set(way) == {"frames", "bytes", "dropped"}, way
     assert way["frames"] > 0 and way["bytes"] >= 14 * way["frames"], way
 assert d["to_device"]["bytes"] > 4 << 20, d
+assert d["lost"] == 0, d
 assert d["tap"] == "vb" and d["queue_size"] == 256' "$work/near.json"
 check "... and -v tells of frames" grep -q 'frames to it' "$work/near.err"
 
