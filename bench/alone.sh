@@ -67,7 +67,7 @@ row() { # direction column layout mergeable
     ours=$(median "vhost-$3-$4-scalar" "$2")
     scalar=$(median "dpdk-$3-$4-scalar" "$2")
     vector=$(median "dpdk-$3-$4-vector" "$2")
-    mark=$(cat "$w"/*"-$3-$4-"* | awk '$5 < 0.9 { n++ } END { print n > NR / 4 ? "~" : "" }')
+    mark=$(cat "$w"/*"-$3-$4-"* | awk '$5 < 0.9 { n++ } END { print (n > NR / 4 ? "~" : "") }')
     printf '%-8s %-16s %-10s %7s %10s | %8s %7s %7s %s\n' "$1" "$3" "$4" \
         "$(ratio "$ours" "$scalar" "$vector")" "$(ratio "$ours" "$scalar")" \
         "$ours" "$scalar" "$vector" "$mark"
