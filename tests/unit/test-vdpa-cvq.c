@@ -4,6 +4,7 @@
  * whose device answers commands in a thread.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -451,6 +452,38 @@ static void test_one_that_nobody_sees_keeps_the_device_as_it_is(void **state)
     is_refused(true, 0); /* in the group of another */
 }
 
+/* virtio 1.3, 5.1.2: behind the first pair, unless several may be in use. */
+static void test_it_is_found_where_the_features_put_it(void **state)
+{
+    static const struct {
+        uint64_t features;
+        unsigned n_queues, at;
+    } cases[] = {
+        { BIT(17), 3, 2 },
+        { BIT(17), 9, 2 },
+        { BIT(17) | BIT(22), 9, 8 },
+        { BIT(17) | BIT(60), 9, 8 },
+        { BIT(17) | BIT(22), 8, UINT_MAX }, /* it has been left out */
+        { BIT(17), 2, UINT_MAX },
+        { BIT(17), 1, UINT_MAX },
+        { BIT(17) | BIT(22), 1, UINT_MAX },
+        { 0, 3, UINT_MAX },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct vhost_vdpa vdpa = { .info.device_id = 1,
+                                   .features = cases[i].features,
+                                   .n_queues = cases[i].n_queues };
+
+        assert_int_equal(vh_vdpa_cvq_choose(&vdpa), 0);
+        assert_int_equal(vdpa.cvq, cases[i].at);
+        vdpa.info.device_id = 2;
+        assert_int_equal(vh_vdpa_cvq_choose(&vdpa), 0);
+        assert_int_equal(vdpa.cvq, UINT_MAX);
+    }
+}
+
 static void test_shadows_from_the_start_see_it_too(void **state)
 {
     static struct world w;
@@ -481,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_what_the_device_refused_is_not_set_again),
         cmocka_unit_test(test_a_device_that_refuses_it_goes_back),
         cmocka_unit_test(test_one_that_nobody_sees_keeps_the_device_as_it_is),
+        cmocka_unit_test(test_it_is_found_where_the_features_put_it),
         cmocka_unit_test(test_shadows_from_the_start_see_it_too),
     };
 

@@ -25,6 +25,7 @@
 
 #define ID_NET 1
 #define F_CTRL_VQ (UINT64_C(1) << 17)
+#define F_SEVERAL_PAIRS (UINT64_C(1) << 22 | UINT64_C(1) << 60) /* MQ, RSS */
 #define ANSWERS_MS 2000 /* for all that is set again */
 
 /* Its group, if no other queue is in it; -ENOTSUP. */
@@ -58,12 +59,24 @@ static bool can_be_alone(struct vhost_vdpa *vdpa)
     return group_apart(vdpa, &vdpa->cvq_group) == 0;
 }
 
+/* Behind the pairs that can be in use: one, unless there may be several. */
+static unsigned find_cvq(const struct vhost_vdpa *vdpa)
+{
+    unsigned at = vdpa->features & F_SEVERAL_PAIRS ? vdpa->n_queues - 1 : 2;
+
+    if (vdpa->info.device_id != ID_NET || !(vdpa->features & F_CTRL_VQ) ||
+        at >= vdpa->n_queues || at < 2 || at % 2 != 0) {
+        return UINT_MAX;
+    }
+    return at;
+}
+
 int vh_vdpa_cvq_choose(struct vhost_vdpa *vdpa)
 {
-    bool has = vdpa->info.device_id == ID_NET && (vdpa->features & F_CTRL_VQ) &&
-               vdpa->n_queues % 2 == 1;
+    bool has;
 
-    vdpa->cvq = has ? vdpa->n_queues - 1 : UINT_MAX;
+    vdpa->cvq = find_cvq(vdpa);
+    has = vdpa->cvq != UINT_MAX;
     vdpa->alone = has && can_be_alone(vdpa);
     if (has && vdpa->wants_cvq && !vdpa->net) {
         vdpa->net = vh_net_state_new();
